@@ -1,0 +1,1 @@
+"""GTM Clarity's connector pipelines: five vendors, one canonical schema, every sync a Temporal workflow."""

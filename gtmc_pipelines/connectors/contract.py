@@ -1,0 +1,117 @@
+"""The connector contract: what each vendor's folder provides and what it is given (design section 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Protocol
+
+from gtmc_pipelines.mapping.entry import MappingEntry
+from gtmc_pipelines.model.catalog import Stream
+from gtmc_pipelines.model.connector_types import ConnectorType
+from gtmc_pipelines.model.entities import Entity
+from gtmc_pipelines.model.records import Health, Page, ReadFrom, Slice, SourceField
+from gtmc_pipelines.vault.secret import Secret
+
+Credentials = Mapping[str, Secret]
+"""Opened secrets of one connector by name, for example `access_token`, `refresh_token`, `api_key`."""
+
+
+class CredentialSource(Protocol):
+    """Where a connector's credentials come from and where renewed ones are kept.
+
+    A connector never stores anything itself: the caller gives it one of these.
+    """
+
+    def read(self) -> Credentials:
+        """The credentials as they are stored now."""
+        ...
+
+    def renew(self, stale: Secret, exchange: Callable[[Credentials], Credentials]) -> Credentials:
+        """Replace credentials whose `access_token` is `stale`, exactly once however many callers ask.
+
+        Holds the connector's lock, reads again and, if somebody else has renewed meanwhile, gives
+        theirs. Otherwise calls `exchange` with the current ones, commits what it gives (merged over
+        the current), and only then returns it: a rotated refresh token is stored before it is used.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class HttpLimits:
+    """Bounds of every vendor call; times in seconds, sizes in bytes."""
+
+    connect_seconds: float = 10.0
+    read_seconds: float = 120.0
+    max_body_bytes: int = 256 * 1024 * 1024
+    max_attempts: int = 6
+    max_wait_seconds: float = 60.0  # a longer wish of the vendor becomes Retry(after_seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectorSettings:
+    """What a connector needs to know besides secrets of the tenant.
+
+    `options` are the plain settings of the connector row over the vendor-true defaults (base URL,
+    API version, page size). `app` holds secrets of our own registration with the vendor
+    (`client_id`, `client_secret`). `sandbox_hosts` (`host:port`) are the only places where a
+    loopback address or plain http is allowed; `ca_file` is an extra CA to trust there.
+    """
+
+    tenant_id: str
+    connector_id: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    app: Mapping[str, Secret] = field(default_factory=dict)
+    overlap: timedelta = timedelta(minutes=10)
+    sandbox_hosts: frozenset[str] = frozenset()
+    ca_file: str | None = None
+    http: HttpLimits = HttpLimits()
+
+
+class Session(Protocol):
+    """An authenticated conversation with one vendor on behalf of one tenant. Close it when done."""
+
+    @property
+    def usage(self) -> Mapping[str, int]:
+        """Gauges the vendor reported, for example `api_used` and `api_limit`, plus `requests` made."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Connector(Protocol):
+    """One per vendor; stateless: no database, no Temporal, no Dagster."""
+
+    @property
+    def type(self) -> ConnectorType: ...
+
+    @property
+    def streams(self) -> tuple[Stream, ...]: ...
+
+    def authenticate(self, credentials: CredentialSource, settings: ConnectorSettings) -> Session:
+        """Turn stored credentials into a session. Raises Reauthorize when that needs the user."""
+        ...
+
+    def health_check(self, session: Any) -> Health:
+        """A cheap probe that proves the credentials work; never raises for an unhealthy answer."""
+        ...
+
+    def slices(self, session: Any, stream: Stream) -> Sequence[Slice]:
+        """The slices of a sliced stream; one unnamed slice for the others."""
+        ...
+
+    def read(self, session: Any, stream: Stream, start: ReadFrom) -> Iterator[Page]:
+        """Pages from `start` to the end; the last one has no checkpoint and carries the watermark.
+
+        Raises a SyncFault by whose turn it is. Stopping early is allowed at any page.
+        """
+        ...
+
+    def describe_fields(self, session: Any, entity: Entity) -> list[SourceField]:
+        """Source fields the vendor offers for an entity, custom ones included."""
+        ...
+
+    def default_mappings(self) -> Mapping[Entity, Sequence[MappingEntry]]:
+        """The documented default mapping of each entity this connector feeds."""
+        ...

@@ -1,0 +1,1 @@
+"""Words of the trade: the types every other room speaks. This room imports nothing of ours."""

@@ -1,0 +1,74 @@
+"""The error tree: every fault says whose turn it is, in one sentence, with the next step.
+
+    GtmcError
+    ├── Misuse          what the caller typed or configured is wrong; nothing was done
+    └── SyncFault       something went wrong while a sync ran
+        ├── Retry         transient: the same call may work in a moment
+        ├── Defer         quota: go on at a stated time, the checkpoint is kept
+        ├── Reauthorize   the user must reconnect (or accept the DPA)
+        ├── Reject        this record only; its neighbours are written
+        └── Broken        our bug, or a configuration only a developer can mend
+
+No error carries a payload, a secret or a person's data (design section 6).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+
+class GtmcError(Exception):
+    """Root of the tree.
+
+    `code` is stable and machine-readable (snake_case); `sentence` is for the user; `next_step`
+    says what to do about it. `str(error)` is the sentence followed by the next step.
+    """
+
+    def __init__(self, code: str, sentence: str, *, next_step: str = "") -> None:
+        super().__init__(code, sentence, next_step)
+        self.code = code
+        self.sentence = sentence
+        self.next_step = next_step
+
+    def __str__(self) -> str:
+        return f"{self.sentence} {self.next_step}".strip()
+
+
+class Misuse(GtmcError):
+    """The caller's input or configuration is wrong: an unknown tenant, a taken port, a bad key."""
+
+
+class SyncFault(GtmcError):
+    """Something that ends, pauses or thins out a sync."""
+
+
+class Retry(SyncFault):
+    """Transient. `after_seconds` is the vendor's own wish, when it stated one."""
+
+    def __init__(self, code: str, sentence: str, *, next_step: str = "", after_seconds: float | None = None) -> None:
+        super().__init__(code, sentence, next_step=next_step)
+        self.after_seconds = after_seconds
+
+
+class Defer(SyncFault):
+    """Quota used up: the sync ends with its checkpoint kept and goes on at `until` (UTC)."""
+
+    def __init__(self, code: str, sentence: str, *, until: datetime, next_step: str = "") -> None:
+        super().__init__(code, sentence, next_step=next_step)
+        self.until = until.astimezone(UTC)
+
+
+class Reauthorize(SyncFault):
+    """The user must act: reconnect, re-enter a key, or accept the data-processing agreement."""
+
+
+class Reject(SyncFault):
+    """One record can't be written; `field` names the source field when one is to blame."""
+
+    def __init__(self, code: str, sentence: str, *, field: str = "", next_step: str = "") -> None:
+        super().__init__(code, sentence, next_step=next_step)
+        self.field = field
+
+
+class Broken(SyncFault):
+    """Our bug, or a vendor answer outside its contract. Never retried blindly."""

@@ -1,0 +1,128 @@
+"""Records and pages: what a connector hands over, and what a mapping makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from gtmc_pipelines.model.phases import SyncMode
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRecord:
+    """One record as the vendor delivered it.
+
+    `payload` is a JSON object in UTF-8, the vendor's own bytes less transport noise (never decoded
+    and encoded again where that could lose digits). `source_updated_at` is the vendor's change time,
+    aware, or None where it has none.
+    """
+
+    external_id: str
+    payload: bytes
+    source_updated_at: datetime | None
+    is_deleted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedRecord:
+    """A record that can't even be landed: no id, not an object, not UTF-8. `detail` holds no data of it."""
+
+    external_id: str | None
+    reason_code: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of one stream (or slice).
+
+    `checkpoint` lets the same read go on right after this page; it is stored in the transaction
+    that writes the page. On the last page it is None and `watermark` says where the next
+    incremental sync starts. `skipped` counts records the connector read and rightly left out.
+    """
+
+    records: Sequence[SourceRecord]
+    checkpoint: str | None
+    watermark: str | None = None
+    rejects: Sequence[RejectedRecord] = ()
+    skipped: int = 0
+
+    @property
+    def is_last(self) -> bool:
+        """True when the read is complete with this page."""
+        return self.checkpoint is None
+
+    @property
+    def size(self) -> int:
+        """Bytes of payload, by which batches are bounded."""
+        return sum(len(record.payload) for record in self.records)
+
+    @property
+    def read(self) -> int:
+        """How many records of the vendor this page accounts for."""
+        return len(self.records) + len(self.rejects) + self.skipped
+
+
+@dataclass(frozen=True, slots=True)
+class ReadFrom:
+    """Where a read of a stream starts and where it must stop.
+
+    `until` is the upper bound, fixed before the first call and the same for every attempt of a
+    sync. `watermark` is where the last complete read ended (None: everything). `checkpoint`, when
+    given, comes from a page of this very read and wins over the watermark.
+    """
+
+    mode: SyncMode
+    until: datetime
+    watermark: str | None = None
+    checkpoint: str | None = None
+    slice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """A part of a sliced stream with a cursor of its own: a mailbox. `key` holds no personal data."""
+
+    key: str
+    label: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceField:
+    """A field a vendor offers, for mapping screens and drift checks."""
+
+    name: str
+    label: str
+    type: str
+    is_required: bool = False
+    is_custom: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Answer of a cheap liveness probe. `url` is what was called, `detail` one sentence for people."""
+
+    is_healthy: bool
+    url: str
+    detail: str
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+class RowMapper(Protocol):
+    """A mapping compiled for one stream and one entity.
+
+    `columns` are the canonical columns it fills; `texts` gives their values in that order, each in
+    PostgreSQL's text form (ISO time in UTC, plain decimals, `true`/`false`, JSON text) or None, and
+    raises Reject when the record can't become a row. `fingerprint` changes whenever the same payload
+    could give another row, so that a stored hash covers the mapping too.
+    """
+
+    @property
+    def table(self) -> str: ...
+    @property
+    def columns(self) -> tuple[str, ...]: ...
+    @property
+    def fingerprint(self) -> bytes: ...
+    def texts(self, payload: bytes) -> Sequence[str | None]: ...

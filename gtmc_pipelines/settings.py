@@ -1,0 +1,165 @@
+"""Every environment variable, read once and validated together. Nothing else reads the environment.
+
+A running embedded stack leaves its addresses in `<home>/stack.json`; they fill in what the
+environment doesn't set, so that `gtmc sync` in a second terminal finds the stack of the first.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from gtmc_pipelines.model.errors import Misuse
+
+_HEX_KEY = re.compile(r"[0-9a-fA-F]{64}")
+
+
+def _variable(name: str, default: Any = None, **kwargs: Any) -> Any:
+    return Field(default=default, validation_alias=AliasChoices(name), **kwargs)
+
+
+class StackFile(PydanticBaseSettingsSource):
+    """Lowest-priority source: what the embedded stack wrote down about itself."""
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        """Unused by pydantic-settings once `__call__` gives the whole dictionary."""
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        home = self.current_state.get("GTMC_HOME") or self.current_state.get("home") or ".gtmc"
+        try:
+            text = (Path(str(home)) / "stack.json").read_text()
+        except FileNotFoundError:
+            return {}
+        return dict(json.loads(text).get("environment", {}))
+
+
+class Settings(BaseSettings):
+    """All settings. Attribute docs are the README's table of environment variables."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", case_sensitive=True)
+
+    home: Path = _variable(
+        "GTMC_HOME", Path(".gtmc"), description="Folder of the embedded stack: data, logs, addresses"
+    )
+
+    database_url: str | None = _variable("GTMC_DATABASE_URL", description="PostgreSQL of the platform; unset: embedded")
+    dagster_pg_url: str | None = _variable("DAGSTER_PG_URL", description="Dagster's storage, postgresql+psycopg2://…")
+    temporal_address: str | None = _variable("TEMPORAL_ADDRESS", description="Temporal host:port; unset: embedded")
+    temporal_namespace: str = _variable("TEMPORAL_NAMESPACE", "default", description="Temporal namespace")
+    temporal_ui_url: str | None = _variable("GTMC_TEMPORAL_UI_URL", description="Base URL for links to workflows")
+    dagster_url: str | None = _variable("GTMC_DAGSTER_URL", description="Base URL of the Dagster UI")
+    task_queue: str = _variable("GTMC_TASK_QUEUE", "connector-sync", description="Temporal task queue of the worker")
+
+    encryption_key: SecretStr | None = _variable(
+        "CONNECTOR_ENCRYPTION_KEY", description="Key that seals tokens: 64 hex characters"
+    )
+    retired_keys: SecretStr | None = _variable(
+        "CONNECTOR_ENCRYPTION_KEYS_RETIRED", description="Former keys, comma-separated, only to open"
+    )
+    token_format: Literal["v1", "v2"] = _variable("GTMC_TOKEN_FORMAT", "v2", description="v1 writes the legacy format")
+
+    salesforce_client_id: SecretStr | None = _variable("SALESFORCE_CLIENT_ID", description="Consumer key of the app")
+    salesforce_client_secret: SecretStr | None = _variable("SALESFORCE_CLIENT_SECRET", description="Consumer secret")
+    salesforce_callback_url: str | None = _variable(
+        "SALESFORCE_CALLBACK_URL", description="Registered callback; unset: http://127.0.0.1:<port>/callback"
+    )
+    salesforce_login_url: str = _variable(
+        "SALESFORCE_LOGIN_URL",
+        "https://login.salesforce.com",
+        description="Login host (test.salesforce.com, My Domain)",
+    )
+    salesforce_api_version: str = _variable("SALESFORCE_API_VERSION", "60.0", description="REST API version")
+    salesforce_bulk_threshold: int = _variable(
+        "SALESFORCE_BULK_THRESHOLD", 50_000, ge=0, description="Full syncs of more records use Bulk API 2.0"
+    )
+
+    sandbox_hosts: str = _variable(
+        "GTMC_SANDBOX_HOSTS", "", description="host:port list where loopback or http is allowed. Never in production"
+    )
+    ca_file: Path | None = _variable("GTMC_CA_FILE", description="Extra CA to trust for the sandbox's https")
+
+    page_records: int = _variable("GTMC_PAGE_RECORDS", 2_000, ge=1, le=50_000, description="Records a vendor page")
+    segment_records: int = _variable(
+        "GTMC_SEGMENT_RECORDS", 250_000, ge=1, description="Records one activity handles before it hands over"
+    )
+    segment_seconds: int = _variable("GTMC_SEGMENT_SECONDS", 600, ge=1, description="Time bound of the same")
+    heartbeat_seconds: int = _variable(
+        "GTMC_HEARTBEAT_SECONDS", 30, ge=2, description="A worker silent for longer is dead"
+    )
+    worker_concurrency: int = _variable("GTMC_WORKER_CONCURRENCY", 8, ge=1, description="Syncs a worker runs at once")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = _variable(
+        "GTMC_LOG_LEVEL", "INFO", description="Log level"
+    )
+
+    @field_validator("encryption_key")
+    @classmethod
+    def _sixty_four_hex_characters(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None and not _HEX_KEY.fullmatch(key.get_secret_value()):
+            raise ValueError("must be exactly 64 hex characters (32 bytes); make one with: gtmc keys generate")
+        return key
+
+    @field_validator("retired_keys")
+    @classmethod
+    def _each_sixty_four_hex_characters(cls, keys: SecretStr | None) -> SecretStr | None:
+        if keys is not None:
+            for position, key in enumerate(keys.get_secret_value().split(","), start=1):
+                if not _HEX_KEY.fullmatch(key.strip()):
+                    raise ValueError(f"key {position} of the list must be exactly 64 hex characters")
+        return keys
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Explicit arguments, then the environment, then the running stack's own file."""
+        return init_settings, env_settings, StackFile(settings_cls)
+
+    @property
+    def allowed_sandbox_hosts(self) -> frozenset[str]:
+        """`sandbox_hosts` as a set of `host:port`."""
+        return frozenset(host.strip() for host in self.sandbox_hosts.split(",") if host.strip())
+
+    def required(self, name: str) -> Any:
+        """The value of a setting that this process can't do without.
+
+        Raises Misuse naming the variable and the next step.
+        """
+        value = getattr(self, name)
+        if value is None:
+            variable = variable_of(name)
+            raise Misuse(
+                "setting_missing",
+                f"{variable} is not set and no embedded stack is running under {self.home}.",
+                next_step=f"Start one with `gtmc up`, or set {variable}.",
+            )
+        return value
+
+
+def variable_of(name: str) -> str:
+    """The environment variable behind an attribute of Settings."""
+    alias = Settings.model_fields[name].validation_alias
+    return str(alias.choices[0]) if isinstance(alias, AliasChoices) else name.upper()
+
+
+def load_settings() -> Settings:
+    """Read and validate the environment. Raises Misuse that lists every problem at once, values left out."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        problems = [f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()]
+    raise Misuse(
+        "bad_settings",
+        "The settings are malformed: " + "; ".join(problems) + ".",
+        next_step="Correct these variables and start again.",
+    )
