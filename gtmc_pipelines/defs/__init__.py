@@ -1,0 +1,1 @@
+"""The Dagster face: assets, partitions, jobs, schedules, resources, checks."""

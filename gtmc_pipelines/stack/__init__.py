@@ -1,0 +1,1 @@
+"""Embedded PostgreSQL and Temporal and the supervision of processes. May import settings and model errors."""

@@ -1,0 +1,1 @@
+"""The only SQL of the project. May import model and vault."""

@@ -1,0 +1,1 @@
+"""Temporal: the sync workflow, its activities, the worker and the client other rooms use."""

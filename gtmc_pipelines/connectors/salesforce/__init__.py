@@ -1,0 +1,1 @@
+"""Salesforce: OAuth, REST, Bulk API 2.0, streams and default mappings."""

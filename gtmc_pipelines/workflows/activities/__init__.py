@@ -1,0 +1,1 @@
+"""Activities of the sync workflow: the only workflow code that does I/O."""
