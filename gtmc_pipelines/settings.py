@@ -7,7 +7,9 @@ environment doesn't set, so that `gtmc sync` in a second terminal finds the stac
 from __future__ import annotations
 
 import json
+import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -144,6 +146,11 @@ class Settings(BaseSettings):
                 next_step=f"Start one with `gtmc up`, or set {variable}.",
             )
         return value
+
+
+def child_environment(changes: Mapping[str, str]) -> dict[str, str]:
+    """The environment for a process we start: ours, with `changes`."""
+    return {**os.environ, **changes}
 
 
 def variable_of(name: str) -> str:

@@ -1,0 +1,51 @@
+"""Ports on 127.0.0.1: the usual one when it is free, else the next free one."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import socket
+
+USUAL_PORTS = {"postgres": 55432, "temporal": 7233, "temporal_ui": 8233, "dagster": 3000, "code_server": 4266}
+_NEXT_PORTS = 200
+
+
+def is_free(port: int) -> bool:
+    """Whether nothing listens on 127.0.0.1:`port`. A port in TIME_WAIT counts as free, as servers treat it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return not answers(port)  # a listener with SO_REUSEPORT on 0.0.0.0 would have let us bind
+
+
+def answers(port: int, host: str = "127.0.0.1") -> bool:
+    """Whether a TCP connection to `host`:`port` is accepted within half a second."""
+    try:
+        with socket.create_connection((host, port), timeout=0.5):
+            return True
+    except OSError:
+        return False
+
+
+def answers_http(port: int, path: str, host: str = "127.0.0.1") -> bool:
+    """Whether `GET path` is answered with a 2xx within two seconds. Asks directly, whatever proxy is configured."""
+    with contextlib.closing(http.client.HTTPConnection(host, port, timeout=2)) as connection:
+        try:
+            connection.request("GET", path)
+            return 200 <= connection.getresponse().status < 300
+        except (OSError, http.client.HTTPException):
+            return False
+
+
+def free_port(preferred: int | None = None) -> int:
+    """`preferred` or one of the ports after it when free, else any free port."""
+    if preferred is not None:
+        for port in range(preferred, min(preferred + _NEXT_PORTS, 65_536)):
+            if is_free(port):
+                return port
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

