@@ -1,1 +1,1 @@
-"""Temporal: the sync workflow, its activities, the worker and the client other rooms use."""
+"""Temporal: the workflows, their activities, the worker that runs them and the client that starts them."""

@@ -1,0 +1,103 @@
+"""Working ahead: run an iterator in a thread of its own, a few items ahead of whoever uses them.
+
+Fetching the next page overlaps writing the last one. The queue is short, so memory is bounded by
+its depth; the reader's end, good or bad, always arrives as an item of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+T = TypeVar("T")
+
+_DEPTH = 2  # one batch waiting while one is written; more only costs memory (reference/performance.md, 14)
+_TICK_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    fault: BaseException | None
+
+
+class Ahead(AbstractContextManager["Ahead[T]"], Generic[T]):
+    """Iterates over `source` from a thread. `on_wait` is called at least twice a second while waiting.
+
+    What `source` raises is raised here, at its place in the order; `on_wait` may raise to stop. On
+    leaving the context the reader is told to stop and its iterator is closed in its own thread.
+    """
+
+    def __init__(self, source: Iterator[T], on_wait: Callable[[], None], depth: int = _DEPTH) -> None:
+        self._source = source
+        self._on_wait = on_wait
+        self._queue: queue.Queue[T | _End] = queue.Queue(maxsize=depth)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._read, name="sync-reader", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop the reader; waits a moment for it, not for a vendor that never answers."""
+        self._stop.set()
+        with contextlib.suppress(queue.Empty):  # frees a reader blocked on a full queue
+            while True:
+                self._queue.get_nowait()
+        self._thread.join(timeout=2 * _TICK_SECONDS)
+
+    def __iter__(self) -> Iterator[T]:
+        while True:
+            item = self._next()
+            if isinstance(item, _End):
+                if item.fault is not None:
+                    raise item.fault
+                return
+            yield item
+
+    def _next(self) -> T | _End:
+        while True:
+            with contextlib.suppress(queue.Empty):
+                return self._queue.get(timeout=_TICK_SECONDS)
+            self._on_wait()
+            if not self._thread.is_alive() and self._queue.empty():
+                raise RuntimeError("the reading thread died without saying why")
+
+    def _read(self) -> None:
+        fault: BaseException | None = None
+        try:
+            for item in self._source:
+                if not self._put(item):
+                    break
+        except BaseException as error:  # noqa: BLE001 - carried over to the consumer, who raises it
+            fault = error
+        finally:
+            close = getattr(self._source, "close", None)
+            if close is not None:
+                close()
+        self._put(_End(fault))
+
+    def _put(self, item: T | _End) -> bool:
+        while not self._stop.is_set():
+            with contextlib.suppress(queue.Full):
+                self._queue.put(item, timeout=_TICK_SECONDS)
+                return True
+        return False
+
+
+def alongside(work: Callable[[], T], on_wait: Callable[[], None]) -> T:
+    """Run `work` in a thread and give its result; `on_wait` is called twice a second and may raise to leave."""
+
+    def once() -> Iterator[T]:
+        yield work()
+
+    with Ahead(once(), on_wait) as results:
+        return next(iter(results))

@@ -1,0 +1,150 @@
+"""ConnectorSyncWorkflow: one sync of one connector, from authentication to closed books.
+
+Three kinds of activity: `open_sync` once, `sync_segment` as often as it takes, `finalize` always.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import asdict, replace
+from datetime import timedelta
+from typing import Any
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
+
+from gtmc_pipelines.model.phases import Outcome, Phase
+from gtmc_pipelines.workflows.inputs import (
+    PHASE_KEY,
+    SYNC_WORKFLOW,
+    FaultNote,
+    FinalizeRequest,
+    SegmentResult,
+    SyncOutcome,
+    SyncPlan,
+    SyncRequest,
+)
+
+_ORDER = list(Phase)
+_READING = RetryPolicy(initial_interval=timedelta(seconds=2), maximum_interval=timedelta(minutes=5), maximum_attempts=8)
+_BOOKKEEPING = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=1))
+
+
+async def _to_the_end(work: Coroutine[Any, Any, SyncOutcome]) -> SyncOutcome:
+    """Closing the books is not interruptible: a cancel that arrives meanwhile neither repeats nor splits it."""
+    task = asyncio.ensure_future(work)
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            continue
+    return task.result()
+
+
+@workflow.defn(name=SYNC_WORKFLOW)
+class ConnectorSyncWorkflow:
+    """Phases only move forward; whatever ends a sync, `finalize` runs and the status leaves `syncing`."""
+
+    @workflow.init
+    def __init__(self, request: SyncRequest) -> None:
+        self._request = request
+        self._plan = request.plan
+        self._phase: Phase | None = Phase.WRITING if request.plan else None  # a continued run is past the early ones
+
+    @workflow.run
+    async def run(self, request: SyncRequest) -> SyncOutcome:
+        """Do the sync. Ends with a SyncOutcome as result, or as the details of the failure."""
+        try:
+            if self._plan is None:
+                self._plan = await self._open()
+            if self._plan.held_by:
+                return SyncOutcome(Outcome.DUPLICATE, self._plan.mode, held_by=self._plan.held_by)
+            await self._read_and_write(self._plan)
+        except (ActivityError, asyncio.CancelledError) as error:
+            if is_cancelled_exception(error):
+                await self._close(Outcome.CANCELLED)
+                raise
+            note = FaultNote.behind(error)
+            raise _failure(await self._close(Outcome.DEFERRED if note.until else Outcome.FAILED, note)) from None
+        outcome = await self._close(Outcome.COMPLETED)
+        if not outcome.is_success:  # a stream failed while the others went on
+            raise _failure(outcome)
+        return outcome
+
+    async def _open(self) -> SyncPlan:
+        self._enter(Phase.AUTHENTICATING)
+        plan: SyncPlan = await workflow.execute_activity(
+            "open_sync",
+            args=[self._request, self._owner],
+            result_type=SyncPlan,
+            start_to_close_timeout=timedelta(minutes=5),
+            heartbeat_timeout=timedelta(seconds=self._request.heartbeat_seconds),
+            cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+            retry_policy=_READING,
+        )
+        self._honour_cancel()
+        return plan
+
+    async def _read_and_write(self, plan: SyncPlan) -> None:
+        while True:
+            self._enter(Phase.SYNCING)
+            segment = await self._segment(plan)
+            self._honour_cancel()
+            self._enter(Phase.WRITING)
+            plan = self._plan = replace(plan, segments=plan.segments + 1)
+            if segment.is_complete:
+                return
+            if workflow.info().is_continue_as_new_suggested() or plan.segments % self._request.segments_per_run == 0:
+                workflow.continue_as_new(replace(self._request, plan=plan))
+
+    async def _segment(self, plan: SyncPlan) -> SegmentResult:
+        result: SegmentResult = await workflow.execute_activity(
+            "sync_segment",
+            args=[self._request, plan, self._owner],
+            result_type=SegmentResult,
+            start_to_close_timeout=timedelta(hours=2),
+            heartbeat_timeout=timedelta(seconds=self._request.heartbeat_seconds),
+            cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+            retry_policy=_READING,
+        )
+        return result
+
+    async def _close(self, outcome: Outcome, fault: FaultNote | None = None) -> SyncOutcome:
+        self._enter(Phase.FINALIZING)
+        ended = await _to_the_end(self._finalize(outcome, fault))
+        self._enter(Phase.COMPLETE if ended.is_success else Phase.FAILED)
+        return ended
+
+    async def _finalize(self, outcome: Outcome, fault: FaultNote | None) -> SyncOutcome:
+        ended: SyncOutcome = await workflow.execute_activity(
+            "finalize",
+            FinalizeRequest(self._request, self._owner, outcome, self._plan, fault),
+            result_type=SyncOutcome,
+            start_to_close_timeout=timedelta(seconds=30),
+            retry_policy=_BOOKKEEPING,
+        )
+        return ended
+
+    @property
+    def _owner(self) -> str:
+        """Who holds the lease: the same over every continue-as-new."""
+        return workflow.info().first_execution_run_id
+
+    def _honour_cancel(self) -> None:
+        """asyncio drops a cancel that lands with an activity's completion; the request itself stays readable."""
+        if workflow.cancellation_reason() is not None:
+            raise asyncio.CancelledError("sync cancelled")
+
+    def _enter(self, phase: Phase) -> None:
+        """Phases only move forward: a handful of visibility writes a sync, however many segments."""
+        if self._phase is None or _ORDER.index(phase) > _ORDER.index(self._phase):
+            self._phase = phase
+            workflow.upsert_search_attributes([PHASE_KEY.value_set(phase)])
+
+
+def _failure(outcome: SyncOutcome) -> ApplicationError:
+    """The failure a sync ends with: its outcome (ids, counts, one sentence) as details."""
+    text = f"{outcome.error} {outcome.next_step}".strip()
+    return ApplicationError(text, asdict(outcome), type=outcome.outcome.value, non_retryable=True)

@@ -1,0 +1,205 @@
+"""What workflows and activities say to each other: ids, counts and cursors, never records or secrets.
+
+Frozen dataclasses carried by Temporal's pydantic converter: fields an older or newer worker doesn't
+know are ignored, so that a rolling deploy works. New fields need a default.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from pydantic import TypeAdapter
+from temporalio.common import SearchAttributeKey
+from temporalio.exceptions import ActivityError, ApplicationError, TimeoutError
+
+from gtmc_pipelines.model.connector_types import ConnectorType
+from gtmc_pipelines.model.counters import Counts
+from gtmc_pipelines.model.phases import Outcome, Phase, SyncMode, Trigger
+
+TASK_QUEUE = "connector-sync"
+"""The documented task queue (settings.task_queue may name another one)."""
+
+SYNC_WORKFLOW = "ConnectorSyncWorkflow"
+SCHEDULED_WORKFLOW = "ScheduledSyncWorkflow"
+
+TENANT_KEY = SearchAttributeKey.for_keyword("tenantId")
+CONNECTOR_KEY = SearchAttributeKey.for_keyword("connectorType")
+SYNC_TYPE_KEY = SearchAttributeKey.for_keyword("syncType")
+PHASE_KEY = SearchAttributeKey.for_keyword("syncPhase")
+DAGSTER_RUN_KEY = SearchAttributeKey.for_keyword("dagsterRunId")
+SEARCH_KEYS = (TENANT_KEY, CONNECTOR_KEY, SYNC_TYPE_KEY, PHASE_KEY, DAGSTER_RUN_KEY)
+"""Search attributes every sync carries; the namespace must know them (workflows.namespace)."""
+
+
+@dataclass(frozen=True, slots=True)
+class FaultNote:
+    """A fault as histories and sync logs keep it: whose turn it is, a code, one sentence, the next step."""
+
+    leaf: str
+    code: str
+    sentence: str
+    next_step: str = ""
+    until: datetime | None = None
+
+    @property
+    def text(self) -> str:
+        """The sentence followed by the next step."""
+        return f"{self.sentence} {self.next_step}".strip()
+
+    @classmethod
+    def behind(cls, error: BaseException) -> FaultNote:
+        """The fault behind a failed activity, as the workflow sees it once retries are used up."""
+        cause = error.cause if isinstance(error, ActivityError) else error
+        if isinstance(cause, ApplicationError) and cause.details:
+            return TypeAdapter(cls).validate_python(cause.details[0])
+        if isinstance(cause, TimeoutError):
+            return cls(
+                "Retry",
+                "worker_lost",
+                "The worker running this sync stopped answering and no attempt finished.",
+                "Check that `gtmc worker` is running, then start the sync again: it goes on at its checkpoint.",
+            )
+        return cls("Broken", "unexpected", "The sync ended without a recorded cause.", "Look at its workflow history.")
+
+
+@dataclass(frozen=True, slots=True)
+class SyncPlan:
+    """What `open_sync` found out; every later step is given it, across continue-as-new too.
+
+    `held_by` is the workflow id of another running sync of this connector: then nothing else is set
+    and nothing was done. `until` is the upper bound of every read of this sync.
+    """
+
+    fence: int = 0
+    sync_log_id: str = ""
+    mode: SyncMode = SyncMode.INCREMENTAL
+    until: datetime | None = None
+    streams: tuple[str, ...] = ()
+    held_by: str = ""
+    segments: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SyncRequest:
+    """One sync of one connector. No `streams` means all of them. `plan` is set by continue-as-new only.
+
+    `heartbeat_seconds` is after how much silence a worker counts as dead; `segments_per_run` bounds a
+    run's history: then the workflow continues as new, with the same id, owner and plan.
+    """
+
+    tenant_id: str
+    connector_id: str
+    connector_type: ConnectorType
+    mode: SyncMode = SyncMode.INCREMENTAL
+    streams: tuple[str, ...] = ()
+    trigger: Trigger = Trigger.MANUAL
+    requested_by: str = ""
+    dagster_run_id: str = ""
+    heartbeat_seconds: int = 30
+    segments_per_run: int = 200
+    plan: SyncPlan | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentResult:
+    """What one `sync_segment` did. `is_complete` is False when a bound stopped it and more is to be read."""
+
+    is_complete: bool
+    records: int = 0
+    batches: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FinalizeRequest:
+    """How a sync ended, to be put on the books. `plan` is None when it never got as far as having one."""
+
+    request: SyncRequest
+    owner_run_id: str
+    outcome: Outcome
+    plan: SyncPlan | None = None
+    fault: FaultNote | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SyncOutcome:
+    """How a sync ended: the workflow's result, or the details of the failure it ended with.
+
+    `counts` is the balance sheet per stream (numbers of records). `failed_streams` says why each
+    stream that didn't complete failed. `held_by` names the running sync a duplicate gave way to.
+    """
+
+    outcome: Outcome
+    mode: SyncMode = SyncMode.INCREMENTAL
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    error_code: str = ""
+    error: str = ""
+    next_step: str = ""
+    deferred_until: datetime | None = None
+    held_by: str = ""
+    sync_log_id: str = ""
+    failed_streams: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def totals(self) -> Counts:
+        """The counts of all streams added up."""
+        return sum((Counts.of(counts) for counts in self.counts.values()), Counts())
+
+    @property
+    def is_success(self) -> bool:
+        """True when every stream completed."""
+        return self.outcome is Outcome.COMPLETED
+
+    @classmethod
+    def of(cls, details: Any) -> SyncOutcome:
+        """From the JSON object a failure carries as its details."""
+        return TypeAdapter(cls).validate_python(details)
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """Heartbeat details of a running segment, for live progress; costs no history."""
+
+    phase: Phase
+    stream: str = ""
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    checkpoint_age_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduledRequest:
+    """A sweep over connected connectors: of one tenant, or of all when `tenant_id` is empty.
+
+    `at` (UTC) is the tick; it makes the children's ids. `offset` and the three counters are carried
+    by continue-as-new; `window` is how many children run at once, `per_run` how many a run starts.
+    """
+
+    tenant_id: str = ""
+    connector_type: ConnectorType | None = None
+    mode: SyncMode = SyncMode.INCREMENTAL
+    at: datetime | None = None
+    window: int = 50
+    per_run: int = 500
+    offset: int = 0
+    processed: int = 0
+    succeeded: int = 0
+    failed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DueConnector:
+    """A connector a scheduled sweep will sync."""
+
+    tenant_id: str
+    connector_id: str
+    connector_type: ConnectorType
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduledOutcome:
+    """The documented result of a scheduled sweep: numbers of connectors."""
+
+    processed: int = 0
+    succeeded: int = 0
+    failed: int = 0
