@@ -1,1 +1,1 @@
-"""The only SQL of the project. May import model and vault."""
+"""The only room with SQL: tables, roles, migrations, and every read and write. May import model and vault."""

@@ -1,0 +1,157 @@
+"""The database as the other rooms see it: one pool, and transactions that know their tenant.
+
+Every session runs as `gtmc_app` from its first moment (a start-up option, so that even RESET ROLE
+comes back to it), in UTC, with ISO dates. The tenant is set per transaction; without it the
+row-level policies show nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from sqlalchemy import URL, Connection, create_engine, make_url
+from sqlalchemy.exc import ArgumentError, OperationalError
+
+from gtmc_pipelines.model.errors import Misuse
+
+APP_ROLE = "gtmc_app"
+FLEET_ROLE = "gtmc_fleet"
+OPERATOR_ROLE = "gtmc_operator"
+TENANT_SETTING = "gtmc.tenant_id"
+
+_SESSION_OPTIONS = "-c timezone=UTC -c datestyle=ISO"
+_CONNECT_SECONDS = 10
+
+
+class Database:
+    """A pool of connections and the four ways to use one. Thread-safe; close it when done."""
+
+    def __init__(self, url: str, *, pool_size: int = 8) -> None:
+        self.url = database_url(url)
+        self._engine = create_engine(
+            self.url,
+            pool_size=pool_size,
+            max_overflow=pool_size,
+            pool_pre_ping=True,
+            connect_args={"options": f"{_SESSION_OPTIONS} -c role={APP_ROLE}", "connect_timeout": _CONNECT_SECONDS},
+        )
+
+    @contextmanager
+    def tenant(self, tenant_id: str) -> Iterator[Connection]:
+        """One transaction that sees this tenant's rows only. Commits on exit, rolls back on an exception."""
+        with self._engine.begin() as connection:
+            connection.exec_driver_sql(
+                "SELECT set_config(%(name)s, %(tenant)s, true)", {"name": TENANT_SETTING, "tenant": tenant_id}
+            )
+            yield connection
+
+    @contextmanager
+    def fleet(self) -> Iterator[Connection]:
+        """One read-only transaction over all tenants: operational columns, never config, raw or canonical rows."""
+        with self._engine.begin() as connection:
+            connection.exec_driver_sql(f"SET LOCAL ROLE {FLEET_ROLE}; SET TRANSACTION READ ONLY")
+            yield connection
+
+    @contextmanager
+    def operator(self) -> Iterator[Connection]:
+        """One transaction that may add and list tenants, and do nothing else."""
+        with self._engine.begin() as connection:
+            connection.exec_driver_sql(f"SET LOCAL ROLE {OPERATOR_ROLE}")
+            yield connection
+
+    def raw_connection(self) -> psycopg.Connection[Any]:
+        """A connection of its own for the write path, outside the pool; the caller closes it.
+
+        Not autocommit, role `gtmc_app`, temporary tables allowed. Each transaction starts with
+        `begin_tenant`; without it every policy shows nothing.
+        """
+        args, kwargs = self._engine.dialect.create_connect_args(self.url)
+        options = {**kwargs, "options": f"{_SESSION_OPTIONS} -c role={APP_ROLE}", "connect_timeout": _CONNECT_SECONDS}
+        return psycopg.connect(*args, **options)
+
+    def probe(self) -> None:
+        """Prove that the database answers, is migrated, and lets this login act as `gtmc_app`.
+
+        Raises Misuse `database_unreachable` or `database_not_ready` otherwise.
+        """
+        try:
+            with self._engine.connect() as connection:
+                is_migrated = connection.exec_driver_sql(
+                    "SELECT to_regclass('public.sweep_marks') IS NOT NULL"
+                ).scalar()
+        except OperationalError as error:
+            raise _refusal(self.url, str(error.orig)) from None
+        if not is_migrated:
+            raise _not_ready(self.url)
+
+    def close(self) -> None:
+        """Close every pooled connection."""
+        self._engine.dispose()
+
+
+def open_database(url: str, *, pool_size: int = 8) -> Database:
+    """A database that has answered once. Raises Misuse naming host, port and database, never the password."""
+    database = Database(url, pool_size=pool_size)
+    try:
+        database.probe()
+    except Misuse:
+        database.close()
+        raise
+    return database
+
+
+def begin_tenant(connection: psycopg.Connection[Any], tenant_id: str) -> None:
+    """Set the tenant for the transaction that this statement begins (or the one already begun)."""
+    connection.execute("SELECT set_config(%s, %s, true)", (TENANT_SETTING, tenant_id))
+
+
+def database_url(text: str) -> URL:
+    """`text` as an SQLAlchemy URL for psycopg 3; `postgres://` and `postgresql://` are understood.
+
+    Raises Misuse `bad_database_url` without repeating the text, which may hold a password.
+    """
+    try:
+        url = make_url(text)
+    except ArgumentError:
+        raise Misuse(
+            "bad_database_url",
+            "The database URL can't be parsed.",
+            next_step="Set GTMC_DATABASE_URL to postgresql://user:password@host:port/database.",
+        ) from None
+    if url.get_backend_name() not in {"postgres", "postgresql"}:
+        raise Misuse(
+            "bad_database_url",
+            f"The database URL names {url.get_backend_name()!r}; only PostgreSQL is supported.",
+            next_step="Set GTMC_DATABASE_URL to postgresql://user:password@host:port/database.",
+        )
+    return url.set(drivername="postgresql+psycopg")
+
+
+def place_of(url: URL) -> str:
+    """`host:port/database`, for messages."""
+    return f"{url.host or 'localhost'}:{url.port or 5432}/{url.database or ''}"
+
+
+def unreachable(url: URL) -> Misuse:
+    """The error for a database that doesn't answer."""
+    return Misuse(
+        "database_unreachable",
+        f"PostgreSQL at {place_of(url)} can't be reached.",
+        next_step="Start it (`gtmc up` starts an embedded one), or correct GTMC_DATABASE_URL.",
+    )
+
+
+def _refusal(url: URL, server_words: str) -> Misuse:
+    return _not_ready(url) if APP_ROLE in server_words else unreachable(url)
+
+
+def _not_ready(url: URL) -> Misuse:
+    login = url.username or "this login"
+    return Misuse(
+        "database_not_ready",
+        f"PostgreSQL at {place_of(url)} is not migrated, or {login} may not act as {APP_ROLE}.",
+        next_step=f"Run `gtmc up`, or: GRANT {APP_ROLE}, {FLEET_ROLE}, {OPERATOR_ROLE} TO {login};",
+    )
