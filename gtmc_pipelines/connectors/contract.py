@@ -44,6 +44,7 @@ class HttpLimits:
 
     connect_seconds: float = 10.0
     read_seconds: float = 120.0
+    total_seconds: float = 600.0  # for one body, however steadily it drips
     max_body_bytes: int = 256 * 1024 * 1024
     max_attempts: int = 6
     max_wait_seconds: float = 60.0  # a longer wish of the vendor becomes Retry(after_seconds)
@@ -77,17 +78,23 @@ class Session(Protocol):
         """Gauges the vendor reported, for example `api_used` and `api_limit`, plus `requests` made."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Close connections and end any waiting."""
+        ...
 
 
 class Connector(Protocol):
     """One per vendor; stateless: no database, no Temporal, no Dagster."""
 
     @property
-    def type(self) -> ConnectorType: ...
+    def type(self) -> ConnectorType:
+        """Which vendor this is."""
+        ...
 
     @property
-    def streams(self) -> tuple[Stream, ...]: ...
+    def streams(self) -> tuple[Stream, ...]:
+        """What it reads, in the catalog's order."""
+        ...
 
     def authenticate(self, credentials: CredentialSource, settings: ConnectorSettings) -> Session:
         """Turn stored credentials into a session. Raises Reauthorize when that needs the user."""

@@ -1,0 +1,175 @@
+"""The HTTP session every connector uses: bounded in time and size, guarded against SSRF, patient with vendors.
+
+Rules: https to public addresses only (host_guard), no redirects, nothing from the environment, every
+call timed out, every body capped, transient answers retried with back-off and `Retry-After` obeyed.
+Errors name method, host and path: never a query string, a header or a body.
+"""
+
+from __future__ import annotations
+
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+import urllib3
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
+
+from gtmc_pipelines.connectors.adapters import GuardedAdapter, RefusingAdapter, SandboxAdapter
+from gtmc_pipelines.connectors.contract import ConnectorSettings, HttpLimits
+from gtmc_pipelines.connectors.host_guard import checked_url
+from gtmc_pipelines.connectors.retry import Transient, backoff, is_transient_status, retry_after_seconds
+from gtmc_pipelines.model.errors import Broken, Retry
+
+_CHUNK_BYTES = 1024 * 1024
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+Clock = Callable[[], datetime]
+Sleep = Callable[[float], Any]
+
+
+def utc_now() -> datetime:
+    """The clock used unless a test gives another."""
+    return datetime.now(UTC)
+
+
+class VendorSession(requests.Session):
+    """A `requests.Session` for one vendor on behalf of one tenant.
+
+    Use `get`, `post` and `request` as usual; answers come back whole and uninterpreted unless they
+    are transient. Raises Retry when the attempts (or the vendor's patience) are used up, Broken for a
+    redirect, a refused address, a bad certificate or an oversized body.
+    """
+
+    def __init__(
+        self, vendor: str, settings: ConnectorSettings, *, clock: Clock = utc_now, sleep: Sleep | None = None
+    ) -> None:
+        super().__init__()
+        self.vendor = vendor
+        self.trust_env = False
+        self.gauges: dict[str, int] = {}
+        self.requests = 0
+        self.clock = clock
+        self._settings = settings
+        self._closed = threading.Event()
+        self._sleep: Sleep = sleep or self._closed.wait
+        self.mount("https://", GuardedAdapter())
+        self.mount("http://", RefusingAdapter())
+        for host in settings.sandbox_hosts:
+            self.mount(f"https://{host.lower()}/", SandboxAdapter(settings.ca_file))
+            self.mount(f"http://{host.lower()}/", SandboxAdapter(settings.ca_file))
+
+    @property
+    def limits(self) -> HttpLimits:
+        """Bounds of every call."""
+        return self._settings.http
+
+    @property
+    def usage(self) -> dict[str, int]:
+        """Requests sent so far (attempts, not calls) and the gauges the vendor reported."""
+        return {"requests": self.requests, **self.gauges}
+
+    def serve_plainly(self, host_port: str) -> None:
+        """Send https URLs of this sandbox `host:port` over plain http. Raises Broken for any other host."""
+        checked_url(f"http://{host_port}/", self._settings.sandbox_hosts)
+        self.mount(f"https://{host_port.lower()}/", SandboxAdapter(self._settings.ca_file, is_plain=True))
+
+    def is_transient(self, response: requests.Response) -> bool:
+        """Whether this answer is worth another attempt; vendors with a say of their own override it."""
+        return is_transient_status(response.status_code)
+
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+        """Send until there is an answer that isn't transient; its body has been read."""
+        checked_url(request.url or "", self._settings.sandbox_hosts)
+        attempts = Retrying(
+            stop=stop_after_attempt(self.limits.max_attempts),
+            wait=backoff(),
+            retry=retry_if_exception_type(Transient),
+            sleep=self._pause,
+            reraise=True,
+        )
+        return attempts(self._attempt, request, kwargs)
+
+    def close(self) -> None:
+        """Close connections and end any waiting; later calls raise Retry (`session_closed`)."""
+        self._closed.set()
+        super().close()
+
+    def _pause(self, seconds: float) -> None:
+        self._sleep(seconds)
+        if self._closed.is_set():
+            raise Retry("session_closed", f"The session with {self.vendor} was closed while it waited.")
+
+    def _attempt(self, request: requests.PreparedRequest, kwargs: dict[str, Any]) -> requests.Response:
+        self.requests += 1
+        call = _name_of(request)
+        options = {**kwargs, "stream": True, "allow_redirects": False}
+        options["timeout"] = (self.limits.connect_seconds, self.limits.read_seconds)
+        try:
+            response = super().send(request, **options)
+            self._read_body(response, call)
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            raise self._connection_fault(error, call) from None
+        if response.status_code in _REDIRECTS:
+            raise Broken(
+                "redirect_refused",
+                f"{self.vendor} answered {call} with a redirect, which is never followed.",
+                next_step="Check the base URL of the connector.",
+            )
+        if self.is_transient(response):
+            raise self._transient(response, call)
+        return response
+
+    def _read_body(self, response: requests.Response, call: str) -> None:
+        """Read the body into the response, stopping at the caps on bytes (decompressed) and on time."""
+        deadline = time.monotonic() + self.limits.total_seconds
+        chunks: list[bytes] = []
+        size = 0
+        try:
+            while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
+                chunks.append(chunk)
+                size += len(chunk)
+                if size > self.limits.max_body_bytes:
+                    raise Broken(
+                        "body_too_large",
+                        f"{self.vendor}'s answer to {call} is larger than {self.limits.max_body_bytes} bytes.",
+                        next_step="Ask for smaller pages.",
+                    )
+                if time.monotonic() > deadline:
+                    raise Transient("vendor_slow", f"{self.vendor}'s answer to {call} came too slowly.")
+        except BaseException:
+            response.close()
+            raise
+        response._content = b"".join(chunks)  # what Response.content would do, without the caps
+        response._content_consumed = True  # type: ignore[attr-defined]
+        response.raw.release_conn()
+
+    def _transient(self, response: requests.Response, call: str) -> Retry:
+        wish = retry_after_seconds(response.headers.get("Retry-After"), self.clock())
+        code = "vendor_throttled" if response.status_code in {420, 429} else "vendor_unavailable"
+        sentence = f"{self.vendor} answered {call} with status {response.status_code}."
+        if wish is not None and wish > self.limits.max_wait_seconds:
+            return Retry(code, sentence, next_step=f"It asks to wait {wish:.0f} seconds.", after_seconds=wish)
+        return Transient(code, sentence, next_step="It is tried again later.", after_seconds=wish)
+
+    def _connection_fault(self, error: Exception, call: str) -> Retry | Broken:
+        if "CERTIFICATE_VERIFY_FAILED" in str(error) or isinstance(error, ssl.SSLCertVerificationError):
+            return Broken(
+                "certificate_refused",
+                f"The certificate of {call.partition(' ')[2].partition('/')[0]} could not be verified.",
+                next_step="Check the base URL; for the sandbox set GTMC_CA_FILE.",
+            )
+        if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidHeader):
+            return Broken("bad_request", f"The request {call} could not be built.")
+        what = "timed out" if "time" in type(error).__name__.lower() else "was cut or could not be made"
+        return Transient("vendor_unreachable", f"The connection to {self.vendor} for {call} {what}.")
+
+
+def _name_of(request: requests.PreparedRequest) -> str:
+    """`GET host/path` of a request: all that an error may say about it."""
+    parts = urlsplit(request.url or "")
+    return f"{request.method} {parts.hostname}{parts.path}"

@@ -1,0 +1,65 @@
+"""When and how long to wait before a vendor call is made again: back-off, and the vendor's own wish first."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from tenacity import RetryCallState
+
+from gtmc_pipelines.model.errors import Retry
+
+FIRST_WAIT_SECONDS = 0.5
+LONGEST_BACKOFF_SECONDS = 30.0
+
+_TRANSIENT = frozenset({408, 420, 425, 429})
+
+
+class Transient(Retry):
+    """An attempt that failed in a way another attempt may not. Out of attempts, it is raised as it is."""
+
+
+def is_transient_status(status: int) -> bool:
+    """True for answers that are worth another attempt with any vendor: 408, 420, 425, 429 and 5xx but 501."""
+    return status in _TRANSIENT or (status >= 500 and status != 501)
+
+
+def retry_after_seconds(header: str | None, now: datetime) -> float | None:
+    """Seconds to wait by a `Retry-After` header, given as seconds or as an HTTP date; None when unusable.
+
+    A date has whole seconds, so a second is added: never before the stated time.
+    """
+    if not header:
+        return None
+    text = header.strip()
+    try:
+        seconds = float(text)
+    except ValueError:
+        return _seconds_until(text, now)
+    return seconds if math.isfinite(seconds) and seconds >= 0 else None
+
+
+def _seconds_until(text: str, now: datetime) -> float | None:
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError):
+        return None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - now).total_seconds() + 1.0)
+
+
+def backoff(draw: Callable[[float, float], float] = random.uniform) -> Callable[[RetryCallState], float]:
+    """A tenacity wait: doubling from half a second with jitter, or the vendor's wish plus the jitter."""
+
+    def wait(state: RetryCallState) -> float:
+        ceiling = min(LONGEST_BACKOFF_SECONDS, FIRST_WAIT_SECONDS * 2 ** (state.attempt_number - 1))
+        error = state.outcome.exception() if state.outcome else None
+        wish = error.after_seconds if isinstance(error, Retry) else None
+        if wish is not None:
+            return wish + draw(0.0, min(0.5, ceiling))
+        return draw(ceiling / 2, ceiling)
+
+    return wait

@@ -1,0 +1,172 @@
+"""Salesforce's OAuth 2.0 web server flow with PKCE: authorize, exchange, refresh, revoke.
+
+What composition gives (`ConnectorSettings`):
+  app      `client_id`, `client_secret`: our connected app (SALESFORCE_CLIENT_ID, SALESFORCE_CLIENT_SECRET)
+  options  `login_url` (login host), `instance_url` (set when connecting), `api_version`,
+           `page_records`, `bulk_threshold`, `bulk_page_records`
+  secrets  `access_token`, `refresh_token`, `instance_url` (the newest one a token answer named)
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import msgspec
+
+from gtmc_pipelines.connectors.contract import ConnectorSettings, Credentials
+from gtmc_pipelines.connectors.host_guard import checked_url, host_port, refused
+from gtmc_pipelines.connectors.http import VendorSession
+from gtmc_pipelines.connectors.oauth import Pkce
+from gtmc_pipelines.connectors.salesforce.errors import CONNECT_AGAIN, oauth_fault_of
+from gtmc_pipelines.model.errors import Broken, Misuse, Reauthorize
+from gtmc_pipelines.vault.secret import Secret
+
+REQUIRED_SCOPES = ("api", "refresh_token")
+_HOST_FAMILIES = (".salesforce.com", ".force.com", ".cloudforce.com", ".salesforce.mil")
+_SCOPE = re.compile(r"[a-z_0-9]{1,40}")
+
+
+class _TokenAnswer(msgspec.Struct):
+    access_token: str
+    instance_url: str
+    refresh_token: str = ""
+    scope: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a code was exchanged for. `missing_scopes` are required ones that weren't granted."""
+
+    credentials: Mapping[str, Secret]
+    instance_url: str
+    scopes: tuple[str, ...]
+
+    @property
+    def missing_scopes(self) -> tuple[str, ...]:
+        """Required scopes that were not granted; `full` implies `api`."""
+        granted = {*self.scopes, *(("api",) if "full" in self.scopes else ())}
+        return tuple(scope for scope in REQUIRED_SCOPES if scope not in granted)
+
+
+def authorize_url(settings: ConnectorSettings, redirect_uri: str, state: str, pkce: Pkce, login_hint: str = "") -> str:
+    """The address to open in the browser. Raises Misuse when our app isn't configured."""
+    parameters = {
+        "response_type": "code",
+        "client_id": _app(settings, "client_id").reveal(),
+        "redirect_uri": redirect_uri,
+        "scope": " ".join(REQUIRED_SCOPES),
+        "state": state,
+        "code_challenge": pkce.challenge,
+        "code_challenge_method": "S256",
+    }
+    if login_hint:
+        parameters["login_hint"] = login_hint
+    return f"{_login_url(settings)}/services/oauth2/authorize?{urlencode(parameters)}"
+
+
+def exchange_code(
+    http: VendorSession, settings: ConnectorSettings, code: Secret, redirect_uri: str, pkce: Pkce
+) -> Grant:
+    """Exchange the code for tokens. Raises by the OAuth error; nothing is stored here.
+
+    Raises Reauthorize when no refresh token came with it: the connection would die within hours.
+    """
+    form = {"grant_type": "authorization_code", "code": code.reveal(), "redirect_uri": redirect_uri}
+    answer = _token(http, settings, form | {"code_verifier": pkce.verifier.reveal()})
+    if not answer.refresh_token:
+        raise Reauthorize(
+            "no_refresh_token",
+            "Salesforce gave no refresh token, so the connection would soon end.",
+            next_step="Allow the scope `refresh_token` in the connected app and connect again.",
+        )
+    scopes = tuple(scope for scope in answer.scope.split() if _SCOPE.fullmatch(scope))
+    return Grant(_credentials(answer), answer.instance_url, scopes)
+
+
+def refresh(http: VendorSession, settings: ConnectorSettings, current: Credentials) -> Credentials:
+    """New credentials for the current refresh token: the `exchange` of `CredentialSource.renew`.
+
+    A rotated refresh token is among what is returned, for the caller to store before it is used.
+    """
+    token = current.get("refresh_token")
+    if not token:
+        raise Reauthorize(
+            "not_connected", "Salesforce is not connected: there is no refresh token.", next_step=CONNECT_AGAIN
+        )
+    return _credentials(_token(http, settings, {"grant_type": "refresh_token", "refresh_token": token.reveal()}))
+
+
+def revoke(http: VendorSession, settings: ConnectorSettings, current: Credentials) -> bool:
+    """Revoke the grant at Salesforce. False when there was nothing to revoke or it was gone already."""
+    token = current.get("refresh_token") or current.get("access_token")
+    if not token:
+        return False
+    response = http.post(f"{_login_url(settings)}/services/oauth2/revoke", data={"token": token.reveal()})
+    if response.status_code in {400, 404}:  # unsupported_token_type, invalid_token: gone already
+        return False
+    if response.status_code != 200:
+        raise oauth_fault_of(response.status_code, response.content, http.clock())
+    return True
+
+
+def checked_instance_url(url: str, sandbox_hosts: frozenset[str]) -> str:
+    """`scheme://host[:port]` of an instance or login URL that is Salesforce's (or the sandbox's).
+
+    Raises Broken (`address_refused`): a token must not go to any other host.
+    """
+    parts = checked_url(url, sandbox_hosts)
+    host = parts.hostname or ""
+    if host_port(parts) not in sandbox_hosts and not host.endswith(_HOST_FAMILIES):
+        raise refused(host, "it is not one of Salesforce's hosts")
+    return f"{parts.scheme}://{parts.netloc.lower()}"
+
+
+def instance_of(settings: ConnectorSettings, current: Credentials) -> str:
+    """Checked instance URL: the newest a token answer named, else the connector's option."""
+    stored = current.get("instance_url")
+    url = stored.reveal() if stored else str(settings.options.get("instance_url") or "")
+    if not url:
+        raise Reauthorize("not_connected", "Salesforce is not connected yet.", next_step=CONNECT_AGAIN)
+    return checked_instance_url(url, settings.sandbox_hosts)
+
+
+def _token(http: VendorSession, settings: ConnectorSettings, form: dict[str, str]) -> _TokenAnswer:
+    secrets: dict[str, Any] = {name: _app(settings, name).reveal() for name in ("client_id", "client_secret")}
+    response = http.post(f"{_login_url(settings)}/services/oauth2/token", data=form | secrets)
+    if response.status_code != 200:
+        raise oauth_fault_of(response.status_code, response.content, http.clock())
+    try:
+        answer = msgspec.json.decode(response.content, type=_TokenAnswer)
+    except msgspec.MsgspecError:
+        raise Broken("bad_token_answer", "Salesforce's token answer is not what its contract says.") from None
+    checked_instance_url(answer.instance_url, settings.sandbox_hosts)
+    return answer
+
+
+def _credentials(answer: _TokenAnswer) -> dict[str, Secret]:
+    values = {"access_token": Secret(answer.access_token), "instance_url": Secret(answer.instance_url)}
+    if answer.refresh_token:
+        values["refresh_token"] = Secret(answer.refresh_token)
+    return values
+
+
+def _login_url(settings: ConnectorSettings) -> str:
+    url = str(settings.options.get("login_url") or "https://login.salesforce.com")
+    if not urlsplit(url).path.rstrip("/"):
+        return checked_instance_url(url, settings.sandbox_hosts)
+    raise Misuse("bad_login_url", "The login URL must be a bare host.", next_step="Correct SALESFORCE_LOGIN_URL.")
+
+
+def _app(settings: ConnectorSettings, name: str) -> Secret:
+    value = settings.app.get(name)
+    if not value:
+        raise Misuse(
+            "app_not_configured",
+            "The Salesforce app is not configured.",
+            next_step="Set SALESFORCE_CLIENT_ID and SALESFORCE_CLIENT_SECRET.",
+        )
+    return value
