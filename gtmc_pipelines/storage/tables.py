@@ -97,6 +97,7 @@ connectors = Table(
     Column("last_sync_cursor", Text),
     Column("last_sync_error", Text),
     Column("error_code", Text),
+    Column("error_kind", Text),  # leaf of the error tree, lower case: whose turn it is
     document("field_mappings"),  # legacy of the platform; the table of that name replaces it
     Column("schedule_cron", Text),
     required_text("schedule_timezone", "UTC"),
@@ -137,6 +138,7 @@ sync_logs = Table(
     ),
     Column("error_message", Text),
     Column("error_code", Text),
+    Column("error_kind", Text),
     Column("outcome", Text),
     moment("deferred_until"),
     Column("workflow_id", Text),

@@ -90,8 +90,8 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA raw TO gtmc_app;
 GRANT SELECT, INSERT, UPDATE ON tenants TO gtmc_operator;
 
 GRANT SELECT (id, name, slug, created_at, updated_at) ON tenants TO gtmc_fleet;
-GRANT SELECT (id, tenant_id, type, name, status, last_sync_at, last_sync_error, error_code, schedule_cron,
-              schedule_timezone, version, created_at, updated_at) ON connectors TO gtmc_fleet;
+GRANT SELECT (id, tenant_id, type, name, status, last_sync_at, last_sync_error, error_code, error_kind,
+              schedule_cron, schedule_timezone, version, created_at, updated_at) ON connectors TO gtmc_fleet;
 GRANT SELECT ON connector_leases, sync_logs TO gtmc_fleet;
 GRANT SELECT (tenant_id, dpa_accepted_at, dpa_version, revoked_at) ON o365_config TO gtmc_fleet;
 GRANT SELECT (id, tenant_id, connector_id, sync_log_id, stream, batch_id, stage, reason_code, attempts,

@@ -1,0 +1,160 @@
+"""Sync logs: opened by a sync's first activity, counted up by every batch, closed by its last."""
+
+# ruff: noqa: S608 - statements are put together from constants of this module, values are parameters
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+
+from gtmc_pipelines.model.counters import Counts
+from gtmc_pipelines.model.errors import Broken
+from gtmc_pipelines.model.phases import Outcome, Phase, SyncMode, Trigger
+from gtmc_pipelines.storage.statements import Handle, row, run
+
+COUNTERS = tuple(Counts().as_dict())
+
+# The same workflow opening twice (a retried activity) gets its own row back.
+_OPEN = """
+INSERT INTO sync_logs (id, tenant_id, connector_id, sync_type, status, phase, trigger, requested_by, workflow_id,
+                       workflow_run_id, dagster_run_id, cursor_before)
+VALUES (%(id)s, %(tenant_id)s, %(connector_id)s, %(sync_type)s, 'running', %(phase)s, %(trigger)s, %(requested_by)s,
+        %(workflow_id)s, %(workflow_run_id)s, %(dagster_run_id)s, %(cursor_before)s)
+ON CONFLICT (tenant_id, workflow_run_id) DO UPDATE SET workflow_id = excluded.workflow_id
+RETURNING id
+"""
+
+_TOTALS = ", ".join(f"records_{name} = records_{name} + %({name})s" for name in COUNTERS)
+_OF_STREAM = ", ".join(
+    f"'{name}', coalesce((stream_counts -> %(stream)s ->> '{name}')::bigint, 0) + %({name})s" for name in COUNTERS
+)
+_ADD = f"""
+UPDATE sync_logs
+   SET {_TOTALS}, phase = %(phase)s,
+       stream_counts = jsonb_set(stream_counts, ARRAY[%(stream)s],
+           coalesce(stream_counts -> %(stream)s, '{{}}') || jsonb_strip_nulls(jsonb_build_object(
+               'state', %(state)s::text, 'error', %(error)s::text, {_OF_STREAM})))
+ WHERE tenant_id = %(tenant_id)s AND id = %(id)s
+"""
+
+_CLOSE = """
+UPDATE sync_logs
+   SET status = %(status)s, outcome = %(outcome)s, phase = %(phase)s, completed_at = now(), error_code = %(error_code)s,
+       error_kind = %(error_kind)s, error_message = %(error)s, deferred_until = %(deferred_until)s,
+       cursor_after = %(cursor_after)s
+ WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND completed_at IS NULL
+"""
+
+
+def open_sync_log(
+    handle: Handle,
+    tenant_id: str,
+    connector_id: str,
+    *,
+    mode: SyncMode,
+    workflow_id: str,
+    workflow_run_id: str,
+    trigger: Trigger,
+    requested_by: str | None = None,
+    dagster_run_id: str | None = None,
+    cursor_before: str | None = None,
+) -> str:
+    """Open the log of a sync and give its id; once for each `workflow_run_id`, however often it is called.
+
+    `workflow_run_id` is the id of the workflow's first run: it stays the same over continue-as-new.
+    """
+    opened = row(
+        handle,
+        _OPEN,
+        {
+            "id": str(uuid.uuid4()),
+            "tenant_id": tenant_id,
+            "connector_id": connector_id,
+            "sync_type": mode.value,
+            "phase": Phase.AUTHENTICATING.value,
+            "trigger": trigger.value,
+            "requested_by": requested_by,
+            "workflow_id": workflow_id,
+            "workflow_run_id": workflow_run_id,
+            "dagster_run_id": dagster_run_id,
+            "cursor_before": cursor_before,
+        },
+    )
+    assert opened is not None
+    return str(opened["id"])
+
+
+def add_counts(
+    handle: Handle,
+    tenant_id: str,
+    sync_log_id: str,
+    stream: str,
+    delta: Counts,
+    *,
+    state: str = "running",
+    phase: Phase = Phase.SYNCING,
+    error: str | None = None,
+) -> None:
+    """Add a batch's counts to the totals and to its stream, in the transaction that writes the batch.
+
+    `state` is the stream's: running, complete or failed; `error` one sentence when it failed.
+    Raises Broken `sync_log_missing`.
+    """
+    touched = run(
+        handle,
+        _ADD,
+        {
+            **delta.as_dict(),
+            "tenant_id": tenant_id,
+            "id": sync_log_id,
+            "stream": stream,
+            "state": state,
+            "phase": phase.value,
+            "error": error,
+        },
+    )
+    if touched == 0:
+        raise Broken("sync_log_missing", "The log of this sync is gone.", next_step="Start the sync again.")
+
+
+def set_phase(handle: Handle, tenant_id: str, sync_log_id: str, phase: Phase) -> None:
+    """Note the phase of a running sync."""
+    run(
+        handle,
+        "UPDATE sync_logs SET phase = %(phase)s"
+        " WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND completed_at IS NULL",
+        {"tenant_id": tenant_id, "id": sync_log_id, "phase": phase.value},
+    )
+
+
+def close_sync_log(
+    handle: Handle,
+    tenant_id: str,
+    sync_log_id: str,
+    outcome: Outcome,
+    *,
+    error_code: str | None = None,
+    error_kind: str | None = None,
+    error: str | None = None,
+    deferred_until: datetime | None = None,
+    cursor_after: str | None = None,
+) -> bool:
+    """Close a log with its outcome; False when it was closed before (then nothing changes)."""
+    phase = Phase.COMPLETE if outcome is Outcome.COMPLETED else Phase.FAILED
+    touched = run(
+        handle,
+        _CLOSE,
+        {
+            "tenant_id": tenant_id,
+            "id": sync_log_id,
+            "status": outcome.status.value,
+            "outcome": outcome.value,
+            "phase": phase.value,
+            "error_code": error_code,
+            "error_kind": error_kind,
+            "error": error,
+            "deferred_until": deferred_until,
+            "cursor_after": cursor_after,
+        },
+    )
+    return touched == 1
