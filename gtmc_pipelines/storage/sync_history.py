@@ -1,7 +1,5 @@
 """Sync logs as people and Dagster read them."""
 
-# ruff: noqa: S608 - statements are put together from constants of this module, values are parameters
-
 from __future__ import annotations
 
 from collections.abc import Mapping

@@ -1,0 +1,228 @@
+"""Dead letters: records that could not be written, why, and how often it was tried."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NoReturn
+
+from gtmc_pipelines.model.errors import Misuse
+from gtmc_pipelines.storage.engine import Database
+from gtmc_pipelines.storage.statements import Handle, row, rows, run
+
+# Few in a healthy sync, so one array a column; a record that fails again is the same letter once more.
+_UPSERT = """
+INSERT INTO dead_letters AS d (tenant_id, connector_id, sync_log_id, stream, external_id, batch_id, stage,
+                               reason_code, detail, payload)
+SELECT %(tenant_id)s, %(connector_id)s, %(sync_log_id)s, %(stream)s, l.external_id, %(batch_id)s, l.stage,
+       l.reason_code, l.detail, l.payload::jsonb
+  FROM unnest(%(external_ids)s::text[], %(stages)s::text[], %(reason_codes)s::text[], %(details)s::text[],
+              %(payloads)s::text[]) AS l (external_id, stage, reason_code, detail, payload)
+ON CONFLICT (tenant_id, connector_id, stream, external_id, stage) DO UPDATE
+   SET sync_log_id = excluded.sync_log_id, batch_id = excluded.batch_id, reason_code = excluded.reason_code,
+       detail = excluded.detail, payload = excluded.payload, attempts = d.attempts + 1, last_seen_at = now(),
+       replayed_at = NULL, resolution = NULL
+"""
+_RESOLVE = """
+UPDATE dead_letters SET replayed_at = now(), resolution = %(resolution)s
+ WHERE tenant_id = %(tenant_id)s AND connector_id = %(connector_id)s AND stream = %(stream)s
+   AND external_id = ANY (%(external_ids)s) AND replayed_at IS NULL
+"""
+_OPERATIONAL = (
+    "d.id, d.tenant_id, d.connector_id, c.type AS connector, d.sync_log_id, d.stream, d.batch_id, d.stage,"
+    " d.reason_code, d.attempts, d.first_seen_at, d.last_seen_at, d.replayed_at, d.resolution"
+)
+_FROM = "FROM dead_letters d JOIN connectors c ON c.tenant_id = d.tenant_id AND c.id = d.connector_id"
+
+
+@dataclass(frozen=True, slots=True)
+class NewLetter:
+    """A record that failed. `detail` is a sentence without its data.
+
+    `payload` only when the record could not be landed in its raw table; a record without an id gets
+    `?<batch>:<position>` for one (`missing_id`).
+    """
+
+    external_id: str
+    stage: str
+    reason_code: str
+    detail: str
+    payload: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A stored letter. `external_id`, `detail` and `payload` are None in lists over all tenants."""
+
+    id: int
+    tenant_id: str
+    connector_id: str
+    connector: str
+    sync_log_id: str | None
+    stream: str
+    batch_id: int | None
+    stage: str
+    reason_code: str
+    attempts: int
+    first_seen_at: datetime
+    last_seen_at: datetime
+    replayed_at: datetime | None
+    resolution: str | None
+    external_id: str | None = None
+    detail: str | None = None
+    payload: Any = field(default=None, repr=False)
+
+    @property
+    def is_open(self) -> bool:
+        """True until the record has been written after all."""
+        return self.replayed_at is None
+
+
+def missing_id(batch_id: int, position: int) -> str:
+    """What stands for the id of a record that has none."""
+    return f"?{batch_id}:{position}"
+
+
+def upsert_letters(
+    handle: Handle,
+    tenant_id: str,
+    connector_id: str,
+    stream: str,
+    letters: Iterable[NewLetter],
+    *,
+    sync_log_id: str | None = None,
+    batch_id: int | None = None,
+) -> int:
+    """Store letters in the caller's transaction; a letter known already is counted up and opened again."""
+    distinct = list({(letter.external_id, letter.stage): letter for letter in letters}.values())
+    if not distinct:
+        return 0
+    return run(
+        handle,
+        _UPSERT,
+        {
+            "tenant_id": tenant_id,
+            "connector_id": connector_id,
+            "stream": stream,
+            "sync_log_id": sync_log_id,
+            "batch_id": batch_id,
+            "external_ids": [_text(letter.external_id) for letter in distinct],
+            "stages": [letter.stage for letter in distinct],
+            "reason_codes": [letter.reason_code for letter in distinct],
+            "details": [_text(letter.detail) for letter in distinct],
+            "payloads": [None if letter.payload is None else storable_json(letter.payload) for letter in distinct],
+        },
+    )
+
+
+def resolve(
+    handle: Handle,
+    tenant_id: str,
+    connector_id: str,
+    stream: str,
+    external_ids: Sequence[str],
+    resolution: str = "written",
+) -> int:
+    """Close the open letters of records that have been written after all; how many there were."""
+    return run(
+        handle,
+        _RESOLVE,
+        {
+            "tenant_id": tenant_id,
+            "connector_id": connector_id,
+            "stream": stream,
+            "external_ids": list(external_ids),
+            "resolution": resolution,
+        },
+    )
+
+
+def has_open(handle: Handle, tenant_id: str, connector_id: str, stream: str) -> bool:
+    """Whether a stream has open letters at all: a batch asks once instead of resolving for nothing."""
+    found = row(
+        handle,
+        "SELECT EXISTS (SELECT FROM dead_letters WHERE tenant_id = %(tenant_id)s AND connector_id = %(connector_id)s"
+        " AND stream = %(stream)s AND replayed_at IS NULL) AS has_open",
+        {"tenant_id": tenant_id, "connector_id": connector_id, "stream": stream},
+    )
+    return bool(found and found["has_open"])
+
+
+def list_letters(
+    database: Database,
+    tenant_id: str | None = None,
+    connector_id: str | None = None,
+    *,
+    only_open: bool = True,
+    limit: int = 100,
+) -> list[DeadLetter]:
+    """The newest letters, without payloads; over all tenants without their ids and details either."""
+    condition = "(%(connector_id)s::text IS NULL OR d.connector_id = %(connector_id)s)" + (
+        " AND d.replayed_at IS NULL" if only_open else ""
+    )
+    newest = " ORDER BY d.last_seen_at DESC, d.id DESC LIMIT %(limit)s"
+    values = {"tenant_id": tenant_id, "connector_id": connector_id, "limit": limit}
+    if tenant_id is None:
+        with database.fleet() as connection:
+            found = rows(connection, f"SELECT {_OPERATIONAL} {_FROM} WHERE {condition}{newest}", values)
+    else:
+        statement = f"SELECT {_OPERATIONAL}, d.external_id, d.detail {_FROM} WHERE d.tenant_id = %(tenant_id)s AND "
+        with database.tenant(tenant_id) as connection:
+            found = rows(connection, statement + condition + newest, values)
+    return [DeadLetter(**values) for values in found]
+
+
+def require_letter(database: Database, tenant_id: str, letter_id: int) -> DeadLetter:
+    """One letter with everything. Raises Misuse `unknown_dead_letter`."""
+    with database.tenant(tenant_id) as connection:
+        found = row(
+            connection,
+            f"SELECT {_OPERATIONAL}, d.external_id, d.detail, d.payload {_FROM}"
+            " WHERE d.tenant_id = %(tenant_id)s AND d.id = %(id)s",
+            {"tenant_id": tenant_id, "id": letter_id},
+        )
+    if found is None:
+        raise Misuse(
+            "unknown_dead_letter",
+            f"Tenant {tenant_id} has no dead letter {letter_id}.",
+            next_step=f"List them with `gtmc dead-letters list --tenant {tenant_id}`.",
+        )
+    return DeadLetter(**found)
+
+
+def count_open(database: Database, tenant_id: str | None = None) -> Mapping[tuple[str, str], int]:
+    """Open letters by (tenant, connector id); pairs without any are left out."""
+    statement = (
+        "SELECT tenant_id, connector_id, count(*) AS letters FROM dead_letters WHERE replayed_at IS NULL"
+        " GROUP BY tenant_id, connector_id"
+    )
+    with database.fleet() if tenant_id is None else database.tenant(tenant_id) as connection:
+        found = rows(connection, statement)
+    return {(values["tenant_id"], values["connector_id"]): int(values["letters"]) for values in found}
+
+
+def storable_json(payload: bytes) -> str:
+    """`payload` as text that a jsonb column takes: itself when it can be, else `{"base64": …}` of its bytes.
+
+    jsonb refuses what some vendors send: NUL characters, half surrogate pairs, bytes that are no UTF-8.
+    """
+    with suppress(ValueError, RecursionError):  # what is no JSON is kept as bytes
+        text = payload.decode()
+        written = json.dumps(json.loads(text, parse_constant=_refuse_constant), ensure_ascii=False)
+        written.encode()  # refuses half surrogate pairs
+        if "\\u0000" not in written:
+            return text
+    return json.dumps({"base64": base64.b64encode(payload).decode()})
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _text(value: str) -> str:
+    """`value` as a text column can hold it."""
+    return value.replace("\x00", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
