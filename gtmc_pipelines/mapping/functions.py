@@ -1,0 +1,159 @@
+"""The functions custom transforms may call, over plain values, each bounded in what it can produce.
+
+    coalesce(value, record.Title, "n/a")      first that is neither null nor empty (or of one list)
+    lower(value)  upper(value)  trim(value)   case and surrounding space
+    concat(record.First, " ", record.Last)    texts joined, nulls left out
+    split(value, "@")[1]                      parts of a text;  join(list, ", ") puts them together
+    replace(value, "-", "")                   every occurrence, no patterns
+    substring(value, 0, 3)                    characters from the first to before the second
+    number("1234.50")  to_number("1234.50")   a number; text when a double can't hold all digits
+    text(12.5)                                text of a scalar
+    date("2026-01-31T10:00:00Z")              its day in UTC, 2026-01-31
+    time("2026-01-31T10:00:00+0200")          its moment in UTC
+    domain("https://www.Example.com/about")   example.com; of an e-mail address, the part after @
+    field(record, "Owner.Name")               the value at a path, null where any step is missing
+
+Null in, null out. Nothing reads a clock, a file or the network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from gtmc_pipelines.mapping import coerce
+from gtmc_pipelines.mapping.lossless import for_expression
+from gtmc_pipelines.mapping.paths import dig
+
+MOST_OUTPUT = 1_000_000  # characters, per result and per record
+_MOST_PARTS = 10_000
+
+
+def coalesce(*values: Any) -> Any:
+    """The first value that is neither null nor empty text; a single list is looked through."""
+    candidates = values[0] if len(values) == 1 and isinstance(values[0], list) else values
+    return next((value for value in candidates if value is not None and value != ""), None)
+
+
+def lower(value: str | None) -> str | None:
+    """Lower case."""
+    return None if value is None else _text(value).lower()
+
+
+def upper(value: str | None) -> str | None:
+    """Upper case."""
+    return None if value is None else _text(value).upper()
+
+
+def trim(value: str | None) -> str | None:
+    """Without the space around it."""
+    return None if value is None else _text(value).strip()
+
+
+def concat(*values: Any) -> str:
+    """All texts in a row; nulls are left out."""
+    return "".join(part for part in (text(value) for value in values) if part is not None)
+
+
+def split(value: str | None, separator: str) -> list[str] | None:
+    """The parts between separators."""
+    if value is None:
+        return None
+    if _text(value).count(_text(separator)) >= _MOST_PARTS:
+        raise ValueError("too many parts")
+    return value.split(separator)
+
+
+def join(values: list[Any] | None, separator: str) -> str | None:
+    """Texts of a list with a separator between; nulls are left out."""
+    if values is None:
+        return None
+    return _text(separator).join(part for part in (text(value) for value in values) if part is not None)
+
+
+def replace(value: str | None, old: str, new: str) -> str | None:
+    """Every occurrence of `old` replaced; an empty `old` is refused."""
+    if value is None:
+        return None
+    if not _text(old) or _text(value).count(old) * len(_text(new)) > MOST_OUTPUT:
+        raise ValueError("nothing to replace, or too much")
+    return value.replace(old, new)
+
+
+def substring(value: str | None, start: int, end: int | None = None) -> str | None:
+    """Characters from `start` to before `end`; both inside the text or cut to it, never negative."""
+    if value is None:
+        return None
+    if start < 0 or (end is not None and end < start):
+        raise ValueError("positions out of order")
+    return _text(value)[start:end]
+
+
+def number(value: Any) -> Any:
+    """A number from text; its own digits as text when a double can't hold them all."""
+    digits = coerce.numeric_text(value if isinstance(value, str | None) else text(value), "value")
+    if digits is None:
+        return None
+    return for_expression(coerce.parse_number(digits))
+
+
+def text(value: Any) -> str | None:
+    """Text of a scalar."""
+    if isinstance(value, float):
+        return coerce.numeric_text(coerce.parse_number(repr(value)), "value")
+    return coerce.text_text(value, "value")
+
+
+def date(value: str | None) -> str | None:
+    """The day of an ISO time, in UTC."""
+    return coerce.date_text(value, "value")
+
+
+def time(value: Any) -> str | None:
+    """The moment of an ISO time or of seconds since 1970, as ISO text in UTC."""
+    return coerce.timestamp_text(value, "value")
+
+
+def domain(value: str | None) -> str | None:
+    """The bare host of a web or e-mail address, lower case, without `www.`; null when there is none."""
+    if value is None:
+        return None
+    host = _text(value).strip().lower().rpartition("://")[2]
+    for end in "/?#":
+        host = host.partition(end)[0]
+    host = host.rpartition("@")[2].partition(":")[0].removeprefix("www.").rstrip(".")
+    return host if "." in host and " " not in host else None
+
+
+def field(record: Any, path: str) -> Any:
+    """The value at a dotted path, null where a step is missing."""
+    return dig(record, tuple(_text(path).split(".")))
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("text expected")
+    return value
+
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    f.__name__: f
+    for f in (
+        coalesce,
+        lower,
+        upper,
+        trim,
+        concat,
+        split,
+        join,
+        replace,
+        substring,
+        number,
+        text,
+        date,
+        time,
+        domain,
+        field,
+    )
+} | {"to_number": number}
+"""By the name expressions call them."""
