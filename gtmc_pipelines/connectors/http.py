@@ -89,7 +89,7 @@ class VendorSession(requests.Session):
             stop=stop_after_attempt(self.limits.max_attempts),
             wait=backoff(),
             retry=retry_if_exception_type(Transient),
-            sleep=self._pause,
+            sleep=self.pause,
             reraise=True,
         )
         return attempts(self._attempt, request, kwargs)
@@ -99,7 +99,8 @@ class VendorSession(requests.Session):
         self._closed.set()
         super().close()
 
-    def _pause(self, seconds: float) -> None:
+    def pause(self, seconds: float) -> None:
+        """Wait, unless the session is closed meanwhile: then Retry (`session_closed`)."""
         self._sleep(seconds)
         if self._closed.is_set():
             raise Retry("session_closed", f"The session with {self.vendor} was closed while it waited.")

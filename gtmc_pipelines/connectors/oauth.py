@@ -26,12 +26,12 @@ _START_AGAIN = "Start again with `gtmc connectors connect`."
 class StateMemory(Protocol):
     """Remembers which states are out and gives each back once. Only a hash of the nonce is kept."""
 
-    def remember(self, nonce_hash: str, expires_at: datetime) -> None:
+    def remember(self, nonce_hash: bytes, expires_at: datetime) -> None:
         """Note that a state was issued."""
         ...
 
-    def consume(self, nonce_hash: str) -> bool:
-        """True the first time for a remembered hash, False ever after."""
+    def consume(self, nonce_hash: bytes, now: datetime) -> bool:
+        """True the first time for a remembered hash that hasn't expired, False ever after."""
         ...
 
 
@@ -80,7 +80,7 @@ class StateSigner:
             raise _refused("oauth_state_foreign", "belongs to another connector")
         if now >= datetime.fromtimestamp(content["e"], UTC):
             raise _refused("oauth_state_expired", "is older than ten minutes")
-        if not self.memory.consume(_hash(content["n"])):
+        if not self.memory.consume(_hash(content["n"]), now):
             raise _refused("oauth_state_used", "was used before")
 
     def _signature(self, payload: str) -> str:
@@ -91,8 +91,8 @@ def _refused(code: str, why: str) -> Misuse:
     return Misuse(code, f"The answer of the login page is refused: its state {why}.", next_step=_START_AGAIN)
 
 
-def _hash(nonce: str) -> str:
-    return hashlib.sha256(nonce.encode()).hexdigest()
+def _hash(nonce: str) -> bytes:
+    return hashlib.sha256(nonce.encode()).digest()
 
 
 def _encode(data: bytes) -> str:

@@ -21,7 +21,7 @@ from gtmc_pipelines.connectors.contract import ConnectorSettings, Credentials
 from gtmc_pipelines.connectors.host_guard import checked_url, host_port, refused
 from gtmc_pipelines.connectors.http import VendorSession
 from gtmc_pipelines.connectors.oauth import Pkce
-from gtmc_pipelines.connectors.salesforce.errors import CONNECT_AGAIN, oauth_fault_of
+from gtmc_pipelines.connectors.salesforce.errors import oauth_fault_of
 from gtmc_pipelines.model.errors import Broken, Misuse, Reauthorize
 from gtmc_pipelines.vault.secret import Secret
 
@@ -94,9 +94,7 @@ def refresh(http: VendorSession, settings: ConnectorSettings, current: Credentia
     """
     token = current.get("refresh_token")
     if not token:
-        raise Reauthorize(
-            "not_connected", "Salesforce is not connected: there is no refresh token.", next_step=CONNECT_AGAIN
-        )
+        raise not_connected(settings)
     return _credentials(_token(http, settings, {"grant_type": "refresh_token", "refresh_token": token.reveal()}))
 
 
@@ -130,8 +128,17 @@ def instance_of(settings: ConnectorSettings, current: Credentials) -> str:
     stored = current.get("instance_url")
     url = stored.reveal() if stored else str(settings.options.get("instance_url") or "")
     if not url:
-        raise Reauthorize("not_connected", "Salesforce is not connected yet.", next_step=CONNECT_AGAIN)
+        raise not_connected(settings)
     return checked_instance_url(url, settings.sandbox_hosts)
+
+
+def not_connected(settings: ConnectorSettings) -> Reauthorize:
+    """The error for a connector that holds no usable tokens."""
+    return Reauthorize(
+        "not_connected",
+        "Salesforce is not connected.",
+        next_step=f"Connect it: gtmc connectors connect --tenant {settings.tenant_id} --connector salesforce.",
+    )
 
 
 def _token(http: VendorSession, settings: ConnectorSettings, form: dict[str, str]) -> _TokenAnswer:

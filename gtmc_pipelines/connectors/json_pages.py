@@ -1,0 +1,68 @@
+"""Taking a vendor's JSON page apart without re-encoding it, and repairing what strict parsers refuse.
+
+Records stay the vendor's own bytes. Only two things are changed, because PostgreSQL can't store them:
+an escaped NUL and half of a surrogate pair become U+FFFD. A page with NaN or other lenient JSON is
+parsed a second time with exact decimals.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from decimal import Decimal
+from typing import TypeVar
+
+import msgspec
+
+from gtmc_pipelines.model.errors import Broken
+
+_Page = TypeVar("_Page")
+
+_SUSPECT = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
+_ESCAPE = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a whole pair: kept
+    rb"|\\u(0000|[dD][89a-fA-F][0-9a-fA-F]{2})"  # NUL or half a pair
+    rb"|\\.",  # any other escape, so that an escaped backslash is not misread
+    re.DOTALL,
+)
+_EXACT = msgspec.json.Encoder(decimal_format="number")
+
+
+def decode_page(body: bytes, decoder: msgspec.json.Decoder[_Page], vendor: str) -> _Page:
+    """The page as `decoder`'s type. Raises Broken (`unparsable_page`), without any of its text."""
+    try:
+        body.decode()  # msgspec doesn't look into the parts it keeps raw
+        return decoder.decode(mended(body))
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        pass
+    try:
+        lenient = json.loads(body, parse_float=Decimal, parse_int=Decimal, parse_constant=_no_number, strict=False)
+        return decoder.decode(mended(_EXACT.encode(_storable(lenient))))
+    except (ValueError, TypeError, ArithmeticError, RecursionError, msgspec.MsgspecError):
+        raise Broken(
+            "unparsable_page",
+            f"{vendor} sent a page that is not the JSON its contract promises.",
+            next_step="Sync again; if it stays, report the time of the sync.",
+        ) from None
+
+
+def mended(data: bytes) -> bytes:
+    """JSON with escaped NULs and lone surrogates replaced by U+FFFD; the same object when there are none."""
+    if not _SUSPECT.search(data):
+        return data
+    return _ESCAPE.sub(lambda found: rb"\ufffd" if found[1] else found[0], data)
+
+
+def _no_number(_: str) -> None:
+    """NaN and Infinity are no value."""
+
+
+def _storable(value: object) -> object:
+    """The value with lone surrogates in its texts replaced, so that it can be encoded at all."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", "\ufffd")
+    if isinstance(value, list):
+        return [_storable(item) for item in value]
+    if isinstance(value, dict):
+        return {str(_storable(key)): _storable(item) for key, item in value.items()}
+    return value

@@ -1,0 +1,240 @@
+"""Calls to Salesforce, through simple-salesforce over our own HTTP session.
+
+The session adds the bearer token, renews it once on a 401 and replays once, turns every refusal into
+the error tree before simple-salesforce sees it, and reads the API usage off each answer.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+import requests
+from simple_salesforce.api import Salesforce
+from simple_salesforce.bulk2 import Operation
+
+from gtmc_pipelines.connectors.contract import ConnectorSettings, Credentials, CredentialSource
+from gtmc_pipelines.connectors.http import Clock, Sleep, VendorSession, utc_now
+from gtmc_pipelines.connectors.salesforce import auth
+from gtmc_pipelines.connectors.salesforce.errors import error_code, fault_of
+from gtmc_pipelines.model.errors import Broken
+from gtmc_pipelines.vault.secret import Secret
+
+DEFAULT_API_VERSION = "60.0"
+_API_VERSION = re.compile(r"[0-9]{2,3}\.0")
+_USAGE = re.compile(r"(?<![\w-])api-usage=(\d+)/(\d+)")  # searched: the header has three variants by now
+_JOB_ID = re.compile(r"[A-Za-z0-9]{15,18}")
+_TRANSIENT_CODES = frozenset({"TXN_SECURITY_METERING_ERROR", "UNABLE_TO_LOCK_ROW"})
+
+
+class SalesforceHttp(VendorSession):
+    """The HTTP session of one connected org."""
+
+    def __init__(
+        self,
+        credentials: CredentialSource,
+        settings: ConnectorSettings,
+        *,
+        clock: Clock = utc_now,
+        sleep: Sleep | None = None,
+    ) -> None:
+        super().__init__("Salesforce", settings, clock=clock, sleep=sleep)
+        self._credentials = credentials
+        current = credentials.read()
+        self._token = current.get("access_token") or self._renewed(Secret(""))
+        self.instance_url = auth.instance_of(settings, credentials.read())
+        parts = urlsplit(self.instance_url)
+        if parts.scheme == "http":  # only the sandbox gets that far; simple-salesforce builds https URLs
+            self.serve_plainly(parts.netloc)
+
+    def is_transient(self, response: requests.Response) -> bool:
+        """Besides the usual: 406 at the edge, and two errorCodes that say "busy"."""
+        status = response.status_code
+        if status in {400, 406}:
+            return status == 406 or error_code(response.content) in _TRANSIENT_CODES
+        return super().is_transient(response)
+
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+        """Send with the current token. Any refusal is raised as a SyncFault."""
+        response = self._sent_with_token(request, kwargs)
+        if response.status_code == 401:
+            self._token = self._renewed(self._token)
+            response = self._sent_with_token(request, kwargs)
+        usage = _USAGE.search(response.headers.get("Sforce-Limit-Info", ""))
+        if usage:
+            self.gauges |= {"api_used": int(usage[1]), "api_limit": int(usage[2])}
+        if response.status_code >= 300:
+            raise fault_of(response.status_code, response.content, self.clock())
+        return response
+
+    def _sent_with_token(self, request: requests.PreparedRequest, kwargs: dict[str, Any]) -> requests.Response:
+        request.headers["Authorization"] = f"Bearer {self._token.reveal()}"
+        request.headers.pop("X-PrettyPrint", None)  # records are kept as they come: no indentation
+        return super().send(request, **kwargs)
+
+    def _renewed(self, stale: Secret) -> Secret:
+        token = self._credentials.renew(stale, self._exchange).get("access_token")
+        if not token:
+            raise auth.not_connected(self._settings)
+        return token
+
+    def _exchange(self, current: Credentials) -> Credentials:
+        with VendorSession("Salesforce", self._settings, clock=self.clock, sleep=self.pause) as login:
+            try:
+                return auth.refresh(login, self._settings, current)
+            finally:
+                self.requests += login.requests
+
+
+class _RawSalesforce(Salesforce):
+    """simple-salesforce that leaves bodies of queries and limits as bytes."""
+
+    def parse_result_to_json(self, result: requests.Response) -> bytes:
+        """The body itself."""
+        return result.content
+
+
+class FieldInfo(msgspec.Struct, frozen=True):
+    """One field of a describe answer, as far as it matters to us."""
+
+    name: str
+    type: str
+    label: str = ""
+    custom: bool = False
+    nillable: bool = True
+    defaultedOnCreate: bool = False
+
+
+class _Describe(msgspec.Struct):
+    fields: list[FieldInfo]
+
+
+@dataclass(frozen=True, slots=True)
+class BulkPage:
+    """A page of a query job's results: CSV text, records in it, and where the next one starts ("": none)."""
+
+    text: str
+    number_of_records: int
+    next_locator: str
+
+
+class SalesforceSession:
+    """An authenticated conversation with one org."""
+
+    def __init__(
+        self,
+        credentials: CredentialSource,
+        settings: ConnectorSettings,
+        *,
+        clock: Clock = utc_now,
+        sleep: Sleep | None = None,
+    ) -> None:
+        version = str(settings.options.get("api_version") or DEFAULT_API_VERSION)
+        if not _API_VERSION.fullmatch(version):
+            raise Broken("api_version", f"{version[:20]!r} is no API version.", next_step="Use one like 60.0.")
+        self.settings = settings
+        self.http = SalesforceHttp(credentials, settings, clock=clock, sleep=sleep)
+        self._sf = _RawSalesforce(
+            instance_url=self.http.instance_url, session_id="kept by the session", version=version, session=self.http
+        )
+        self._described: dict[str, tuple[FieldInfo, ...]] = {}
+
+    @property
+    def usage(self) -> dict[str, int]:
+        """Requests made, `api_used` and `api_limit`."""
+        return self.http.usage
+
+    @property
+    def base_url(self) -> str:
+        """Root of the data API of this org."""
+        return f"{self.http.instance_url}/services/data/v{self._sf.sf_version}"
+
+    def close(self) -> None:
+        """Close connections and end any waiting."""
+        self.http.close()
+
+    def query(self, soql: str, *, page_records: int = 2000, include_deleted: bool = True) -> bytes:
+        """First page of a query, `queryAll` unless told otherwise."""
+        body: bytes = self._sf.query(soql, include_deleted=include_deleted, headers=_batch_size(page_records))
+        return body
+
+    def query_more(self, next_path: str, *, page_records: int = 2000) -> bytes:
+        """A further page by its (checked) `nextRecordsUrl`."""
+        body: bytes = self._sf.query_more(next_path, identifier_is_url=True, headers=_batch_size(page_records))
+        return body
+
+    def limits(self) -> dict[str, Any]:
+        """The org's limits: the cheapest authenticated call."""
+        return _object(self._sf.limits())
+
+    def describe(self, object_name: str, *, fresh: bool = False) -> tuple[FieldInfo, ...]:
+        """Fields this user may see, in the vendor's order; asked once a session unless `fresh`."""
+        if fresh or object_name not in self._described:
+            try:
+                answer = msgspec.convert(getattr(self._sf, object_name).describe(), type=_Describe)
+            except (msgspec.ValidationError, ValueError):
+                raise _outside_contract("description") from None
+            self._described[object_name] = tuple(answer.fields)
+        return self._described[object_name]
+
+    def create_query_job(self, object_name: str, soql: str) -> str:
+        """Start a Bulk API 2.0 job of kind queryAll; gives its id."""
+        try:
+            job_id = str(self._bulk(object_name).create_job(Operation.query_all, query=soql)["id"])
+        except (ValueError, KeyError, TypeError):
+            raise _outside_contract("answer to a new job") from None
+        if not _JOB_ID.fullmatch(job_id):
+            raise _outside_contract("answer to a new job")
+        return job_id
+
+    def job_state(self, object_name: str, job_id: str) -> str:
+        """State of a job: UploadComplete, InProgress, JobComplete, Failed or Aborted."""
+        try:
+            return str(self._bulk(object_name).get_job(job_id, True)["state"])
+        except (ValueError, KeyError, TypeError):
+            raise _outside_contract("job status") from None
+
+    def job_results(self, object_name: str, job_id: str, locator: str, max_records: int) -> BulkPage:
+        """A page of results; the same locator gives the same page again while the job exists."""
+        try:
+            found = self._bulk(object_name).get_query_results(job_id, locator, max_records)
+            return BulkPage(found["records"], found["number_of_records"], found["locator"])
+        except (ValueError, KeyError):  # not UTF-8, or a header is missing
+            raise _outside_contract("page of Bulk results") from None
+
+    def _bulk(self, object_name: str) -> Any:
+        # The public calls of SFBulk2Type poll with a five-second first wait and hide locators.
+        return getattr(self._sf.bulk2, object_name)._client
+
+
+def open_session(
+    credentials: CredentialSource, settings: ConnectorSettings, *, clock: Clock = utc_now, sleep: Sleep | None = None
+) -> SalesforceSession:
+    """A session from stored credentials. Raises Reauthorize when there are none."""
+    if not credentials.read():
+        raise auth.not_connected(settings)
+    return SalesforceSession(credentials, settings, clock=clock, sleep=sleep)
+
+
+def _batch_size(page_records: int) -> dict[str, str]:
+    return {"Sforce-Query-Options": f"batchSize={min(2000, max(200, page_records))}"}
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        parsed = json.loads(body)
+    except ValueError:
+        raise _outside_contract("answer") from None
+    return parsed if isinstance(parsed, dict) else {}
+
+
+def _outside_contract(what: str) -> Broken:
+    return Broken(
+        "unexpected_answer",
+        f"Salesforce's {what} is not what its contract says.",
+        next_step="Sync again; if it stays, report the time of the sync.",
+    )

@@ -1,0 +1,189 @@
+"""Reading an object by SOQL: pages of queryAll in reading order, resumable after every one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import msgspec
+
+from gtmc_pipelines.connectors.json_pages import decode_page
+from gtmc_pipelines.connectors.salesforce.api import SalesforceSession
+from gtmc_pipelines.connectors.salesforce.checkpoint import RestCheckpoint, checked_next_path, encode
+from gtmc_pipelines.connectors.salesforce.soql import Position, Selection, literal
+from gtmc_pipelines.model.errors import Broken, Retry
+from gtmc_pipelines.model.records import Page, RejectedRecord, SourceRecord
+
+FIRST_LIMIT, SMALLEST_LIMIT = 8_000, 250
+_ATTRIBUTES = b'{"attributes":'
+
+
+class Answer(msgspec.Struct, rename={"next_path": "nextRecordsUrl", "total_size": "totalSize"}):
+    """A query answer; the records keep their own bytes."""
+
+    done: bool
+    records: list[msgspec.Raw] = []
+    next_path: str | None = None
+    total_size: int = 0
+
+
+class _Head(msgspec.Struct):
+    """What has to be known of a record before it is mapped."""
+
+    Id: str
+    attributes: msgspec.Raw = msgspec.Raw(b"")
+    IsDeleted: bool | None = None
+    SystemModstamp: str | None = None
+    LastModifiedDate: str | None = None
+    CreatedDate: str | None = None
+
+
+_ANSWER = msgspec.json.Decoder(Answer)
+_HEAD = msgspec.json.Decoder(_Head)
+_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def answer_of(body: bytes) -> Answer:
+    """A query answer taken apart. Raises Broken (`unparsable_page`)."""
+    return decode_page(body, _ANSWER, "Salesforce")
+
+
+def read_rest(
+    session: SalesforceSession,
+    selection: Selection,
+    lower: datetime | None,
+    until: datetime,
+    page_records: int,
+    start: RestCheckpoint | None = None,
+) -> Iterator[Page]:
+    """Pages of the window [lower, until), from a checkpoint of this very read if there is one."""
+    walk = _Walk(session, selection, lower, until, page_records, start or RestCheckpoint())
+    while not walk.is_done:
+        yield walk.page()
+
+
+@dataclass(slots=True)
+class _Walk:
+    """A walk along a query's pages.
+
+    Its cursor may expire (then it is asked again from the last record's position), and a query the
+    vendor finds too heavy is asked again in ever smaller pieces.
+    """
+
+    session: SalesforceSession
+    selection: Selection
+    lower: datetime | None
+    until: datetime
+    page_records: int
+    at: RestCheckpoint
+    is_done: bool = False
+    seen: set[str] = field(default_factory=set)
+
+    def page(self) -> Page:
+        """The next page; its checkpoint is where the walk goes on."""
+        answer = answer_of(self._body())
+        records, rejects = records_of(answer.records)
+        next_path = None if answer.done else self._next(answer)
+        before, position = self.at.position, _last_position(records) or self.at.position
+        self.at = RestCheckpoint(
+            next_path,
+            position.stamp if position else None,
+            position.record_id if position else "",
+            self.at.limit,
+        )
+        piece_ended = next_path is None and self.at.limit is not None and bool(answer.records)
+        if piece_ended and position == before:
+            raise _loop()
+        self.is_done = next_path is None and not piece_ended
+        if self.is_done:
+            return Page(records, None, watermark=literal(self.until), rejects=rejects)
+        return Page(records, encode(self.at), rejects=rejects)
+
+    def _body(self) -> bytes:
+        while True:
+            try:
+                if self.at.next_path:
+                    return self.session.query_more(self.at.next_path, page_records=self.page_records)
+                soql = self.selection.window(self.lower, self.until, self.at.position, self.at.limit)
+                return self.session.query(soql, page_records=self.page_records)
+            except Retry as fault:
+                limit = self._smaller(fault)
+            self.at = RestCheckpoint(None, self.at.stamp, self.at.record_id, limit)
+
+    def _smaller(self, fault: Retry) -> int | None:
+        """The limit to ask again with, or the fault when asking again doesn't help."""
+        if fault.code == "query_locator_expired" and self.at.next_path:
+            return self.at.limit
+        if fault.code == "query_timeout" and self.at.limit != SMALLEST_LIMIT:
+            return FIRST_LIMIT if self.at.limit is None else max(SMALLEST_LIMIT, self.at.limit // 2)
+        raise fault
+
+    def _next(self, answer: Answer) -> str:
+        if not answer.next_path:
+            raise Broken("no_next_link", "Salesforce says there is more, but not where.", next_step="Sync again.")
+        path = checked_next_path(answer.next_path)
+        if path == self.at.next_path or path in self.seen:
+            raise _loop()
+        self.seen.add(path)
+        return path
+
+
+def records_of(raws: list[msgspec.Raw]) -> tuple[list[SourceRecord], list[RejectedRecord]]:
+    """Records with their own bytes less `attributes`; those without id or shape are rejected."""
+    records: list[SourceRecord] = []
+    rejects: list[RejectedRecord] = []
+    decode_head, parse_time = _HEAD.decode, datetime.fromisoformat
+    for raw in raws:
+        data = bytes(raw)
+        try:
+            head = decode_head(data)
+            stamp = head.SystemModstamp or head.LastModifiedDate or head.CreatedDate
+            changed_at = parse_time(stamp) if stamp else None
+        except (msgspec.MsgspecError, ValueError):
+            rejects.append(_rejected(data))
+            continue
+        if not head.Id:
+            rejects.append(RejectedRecord(None, "missing_id", "The record has no Id."))
+            continue
+        records.append(SourceRecord(head.Id, _without_attributes(data, head), changed_at, head.IsDeleted is True))
+    return records, rejects
+
+
+def _without_attributes(data: bytes, head: _Head) -> bytes:
+    attributes = bytes(head.attributes)
+    if not attributes:
+        return data
+    end = len(_ATTRIBUTES) + len(attributes)
+    if data.startswith(_ATTRIBUTES) and data[end : end + 1] == b",":
+        return b"{" + data[end + 1 :]
+    members = _MEMBERS.decode(data)
+    del members["attributes"]
+    return msgspec.json.encode(members)
+
+
+def _rejected(data: bytes) -> RejectedRecord:
+    try:
+        members = _MEMBERS.decode(data)
+        record_id = msgspec.json.decode(members.get("Id", msgspec.Raw(b"null")), type=str)
+    except msgspec.ValidationError:
+        is_object = data.lstrip()[:1] == b"{"
+        if is_object:
+            return RejectedRecord(None, "missing_id", "The record has no Id.")
+        return RejectedRecord(None, "not_an_object", "The record is not an object.")
+    except msgspec.MsgspecError:
+        return RejectedRecord(None, "malformed_record", "The record is not valid JSON.")
+    return RejectedRecord(record_id, "malformed_record", "A system field of the record has another type or form.")
+
+
+def _last_position(records: list[SourceRecord]) -> Position | None:
+    last = records[-1] if records else None
+    return Position(last.source_updated_at, last.external_id) if last and last.source_updated_at else None
+
+
+def _loop() -> Broken:
+    return Broken(
+        "cursor_loop",
+        "Salesforce's pages lead back to one already read, so the read was stopped.",
+        next_step="Sync again; if it stays, report the time of the sync.",
+    )

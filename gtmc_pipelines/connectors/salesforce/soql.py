@@ -1,0 +1,79 @@
+"""SOQL built from checked names and typed values only: nothing of a record or a setting is pasted in."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from gtmc_pipelines.model.errors import Broken
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,79}")
+_ID = re.compile(r"[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?")
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """The last record read, in reading order: by change time, then by id."""
+
+    stamp: datetime
+    record_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What is read of an object: `stamp` is the field that orders and windows the read."""
+
+    object_name: str
+    fields: tuple[str, ...]
+    stamp: str
+
+    def count(self, until: datetime) -> str:
+        """How many records there are before `until`."""
+        return " ".join(("SELECT COUNT() FROM", _name(self.object_name), "WHERE", self._before(until)))
+
+    def everything(self, until: datetime) -> str:
+        """All records before `until`, unordered: Bulk API can then split the work."""
+        return f"{self._select()} WHERE {self._before(until)}"
+
+    def window(
+        self, lower: datetime | None, until: datetime, after: Position | None = None, limit: int | None = None
+    ) -> str:
+        """Records of the half-open window [lower, until), in reading order, those up to `after` left out."""
+        stamp = _name(self.stamp)
+        conditions = [] if lower is None or after is not None else [f"{stamp} >= {literal(lower)}"]
+        if after is not None:
+            at = literal(after.stamp)
+            conditions.append(f"({stamp} > {at} OR ({stamp} = {at} AND Id > {quoted_id(after.record_id)}))")
+        conditions.append(self._before(until))
+        tail = f" LIMIT {limit:d}" if limit else ""
+        return f"{self._select()} WHERE {' AND '.join(conditions)} ORDER BY {stamp}, Id{tail}"
+
+    def _select(self) -> str:
+        return " ".join(("SELECT", ", ".join(map(_name, self.fields)), "FROM", _name(self.object_name)))
+
+    def _before(self, until: datetime) -> str:
+        return f"{_name(self.stamp)} < {literal(until)}"
+
+
+def is_name(text: str) -> bool:
+    """True when `text` can be the name of an object or a field."""
+    return _NAME.fullmatch(text) is not None
+
+
+def literal(moment: datetime) -> str:
+    """A SOQL datetime literal: UTC, milliseconds (cut, not rounded), no quotes."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+
+
+def quoted_id(record_id: str) -> str:
+    """A record id as a SOQL string. Raises Broken for anything that isn't one."""
+    if not _ID.fullmatch(record_id):
+        raise Broken("bad_record_id", "A stored position holds no Salesforce id.", next_step="Run a full sync.")
+    return f"'{record_id}'"
+
+
+def _name(text: str) -> str:
+    if not is_name(text):
+        raise Broken("bad_field_name", "A name for a query is no Salesforce field or object name.")
+    return text
