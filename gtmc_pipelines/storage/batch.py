@@ -1,0 +1,110 @@
+"""What is written at once: the target of a stream read, a batch of its records, and the plan compiled for both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from gtmc_pipelines.model.catalog import Stream
+from gtmc_pipelines.model.phases import SyncMode
+from gtmc_pipelines.model.records import Page, RejectedRecord, RowMapper, SourceRecord
+from gtmc_pipelines.storage.canonical import CanonicalTable
+from gtmc_pipelines.storage.landing import ContentHash, RawTable
+from gtmc_pipelines.storage.staging import Stage
+
+MAX_RECORDS = 2_000
+MAX_BYTES = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class BatchTarget:
+    """Where the batches of one stream read (or slice) go, and in whose name.
+
+    `fence` is the lease token of the sync. `generation` is that of the full read, from
+    `sweep.new_generation`; with `mark_seen` records that are not landed again are marked as seen,
+    for the sweep after it. `mode` and `until` are kept beside an unfinished read's checkpoint.
+    """
+
+    tenant_id: str
+    connector_id: str
+    sync_log_id: str
+    fence: int
+    stream: Stream
+    mode: SyncMode
+    until: datetime
+    slice: str = ""
+    generation: int = 0
+    mark_seen: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One or more pages, written in one transaction. `checkpoint` is None when the read is complete."""
+
+    records: Sequence[SourceRecord]
+    checkpoint: str | None
+    watermark: str | None = None
+    rejects: Sequence[RejectedRecord] = ()
+    skipped: int = 0
+
+    @property
+    def is_last(self) -> bool:
+        """True when the read is complete with this batch."""
+        return self.checkpoint is None
+
+    @property
+    def read(self) -> int:
+        """How many records of the vendor this batch accounts for."""
+        return len(self.records) + len(self.rejects) + self.skipped
+
+
+class BatchPlan:
+    """Everything about writing one stream that doesn't change from batch to batch. `mappers[0]` is the primary one."""
+
+    def __init__(self, target: BatchTarget, mappers: Sequence[RowMapper]) -> None:
+        self.target = target
+        self.mappers = tuple(mappers)
+        self.content_hash = ContentHash(mappers)
+        self.stage = Stage(mappers)
+        self.raw = RawTable(target.stream, target.tenant_id)
+        self.canonical = tuple(
+            CanonicalTable(mapper, position, target.stream, target.tenant_id) for position, mapper in enumerate(mappers)
+        )
+
+
+def batches(pages: Iterable[Page], *, max_records: int = MAX_RECORDS, max_bytes: int = MAX_BYTES) -> Iterator[Batch]:
+    """Put small pages together, up to `max_records` or `max_bytes`; a page is never split.
+
+    The last page always ends a batch. Ends without one when the pages do.
+    """
+    waiting: list[Page] = []
+    for page in pages:
+        if waiting and _overflows(waiting, page, max_records, max_bytes):
+            yield _together(waiting)
+            waiting = []
+        waiting.append(page)
+        if page.is_last:
+            yield _together(waiting)
+            waiting = []
+    if waiting:
+        yield _together(waiting)
+
+
+def _overflows(waiting: Sequence[Page], page: Page, max_records: int, max_bytes: int) -> bool:
+    return (
+        sum(p.read for p in waiting) + page.read > max_records or sum(p.size for p in waiting) + page.size > max_bytes
+    )
+
+
+def _together(pages: Sequence[Page]) -> Batch:
+    last = pages[-1]
+    if len(pages) == 1:
+        return Batch(last.records, last.checkpoint, last.watermark, last.rejects, last.skipped)
+    return Batch(
+        [record for page in pages for record in page.records],
+        last.checkpoint,
+        last.watermark,
+        [reject for page in pages for reject in page.rejects],
+        sum(page.skipped for page in pages),
+    )

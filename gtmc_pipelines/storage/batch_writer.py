@@ -1,0 +1,132 @@
+"""The batch writer: owns one connection, retries a batch that fails, and gives up on a batch without losing it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import psycopg
+from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from gtmc_pipelines.model.counters import Counts
+from gtmc_pipelines.model.records import RowMapper
+from gtmc_pipelines.storage import bookkeeping
+from gtmc_pipelines.storage.batch import Batch, BatchPlan, BatchTarget
+from gtmc_pipelines.storage.batch_transaction import BatchTransaction, Written
+from gtmc_pipelines.storage.engine import Database
+from gtmc_pipelines.storage.landing import Prepared, prepare
+from gtmc_pipelines.storage.staging import prepare_session
+from gtmc_pipelines.storage.write_errors import describe, is_of_a_record, is_of_the_server, unreachable
+
+ATTEMPTS = 3
+_ANALYZE_AFTER_ROWS = 10_000
+
+_log = logging.getLogger(__name__)
+
+
+class BatchWriter:
+    """Writes the batches of one stream read, in order, each in one transaction. Use it as a context manager.
+
+    Owns a connection of its own and its temporary table; not thread-safe. A batch PostgreSQL keeps
+    refusing is dead-lettered whole after 3 attempts and the next one is written. Raises what is not
+    the data's fault: Retry `database_unreachable`, or the lease's error when the fence is lost.
+    """
+
+    def __init__(self, database: Database, target: BatchTarget, mappers: Sequence[RowMapper]) -> None:
+        self._database = database
+        self._target = target
+        self._plan = BatchPlan(target, mappers)
+        self._connection: psycopg.Connection[Any] | None = None
+        self._has_open_letters: bool | None = None
+        self._rows_until_analyze = _ANALYZE_AFTER_ROWS
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the connection back; what was not committed is rolled back."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def write(self, batch: Batch) -> Counts:
+        """Write one batch with its dead letters, counts and checkpoint; its balanced counts.
+
+        When this returns, everything is committed; when it raises, nothing is.
+        """
+        prepared = prepare(batch.records, self._plan.content_hash)
+        written = self._persistently(batch, prepared)
+        if written.letters:
+            self._has_open_letters = True
+        self._analyze_once(written.rows)
+        return written.counts
+
+    def _persistently(self, batch: Batch, prepared: Prepared) -> Written:
+        attempts = Retrying(
+            stop=stop_after_attempt(ATTEMPTS),
+            wait=wait_random_exponential(multiplier=0.1, max=2),
+            retry=retry_if_exception_type(psycopg.Error),
+        )
+        try:
+            return attempts(self._attempt, batch, prepared)
+        except RetryError as failure:
+            error = failure.last_attempt.exception()
+        assert isinstance(error, psycopg.Error)
+        if self._connection is None or is_of_the_server(error, self._connection):
+            raise unreachable(error) from None
+        return self._give_up(batch, prepared, describe(error))
+
+    def _attempt(self, batch: Batch, prepared: Prepared) -> Written:
+        """Try at full speed, then, when one value is to blame, with every record on its own footing."""
+        try:
+            return self._transact(batch, prepared, isolate=False)
+        except psycopg.Error as error:
+            if not is_of_a_record(error):
+                raise
+        return self._transact(batch, prepared, isolate=True)
+
+    def _transact(self, batch: Batch, prepared: Prepared, *, isolate: bool) -> Written:
+        connection = self._connected()
+        if self._has_open_letters is None:
+            self._has_open_letters = bookkeeping.has_open_letters(connection, self._target)
+        transaction = BatchTransaction(connection, self._plan, batch, prepared, isolate=isolate)
+        with connection.transaction():
+            return transaction.run(has_open_letters=self._has_open_letters)
+
+    def _give_up(self, batch: Batch, prepared: Prepared, cause: str) -> Written:
+        """Dead-letter every record of the batch with its payload, and move on."""
+        _log.error("A batch of %s was dead-lettered after %s attempts: %s", self._target.stream.name, ATTEMPTS, cause)
+        try:
+            connection = self._connected()
+            with connection.transaction():
+                counts = bookkeeping.dead_letter_batch(connection, self._target, batch, prepared, ATTEMPTS, cause)
+        except psycopg.Error as error:
+            raise unreachable(error) from None
+        return Written(counts, counts.failed)
+
+    def _connected(self) -> psycopg.Connection[Any]:
+        """The connection, made again when it broke. Raises psycopg.OperationalError when that fails."""
+        if self._connection is None or self._connection.closed:
+            self._connection = None
+            connection = self._database.raw_connection()
+            prepare_session(connection)
+            self._connection = connection
+        return self._connection
+
+    def _analyze_once(self, rows: int) -> None:
+        """Give the planner statistics of tables that were empty a moment ago (a no-op without the privilege)."""
+        if self._rows_until_analyze <= 0:
+            return
+        self._rows_until_analyze -= rows
+        if self._rows_until_analyze <= 0:
+            connection = self._connected()
+            for name in (self._plan.raw.name, *(table.identifier for table in self._plan.canonical)):
+                connection.execute(psycopg.sql.SQL("ANALYZE {}").format(name))
+            connection.commit()

@@ -1,0 +1,173 @@
+"""What goes on the books with a batch: fence, dead letters, marks of the sweep, counts and checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from hashlib import blake2b
+from typing import Any
+
+import psycopg
+
+from gtmc_pipelines.model.counters import Counts
+from gtmc_pipelines.model.errors import Reject
+from gtmc_pipelines.model.phases import Phase
+from gtmc_pipelines.storage import cursors, dead_letters, leases, sync_logs
+from gtmc_pipelines.storage.batch import Batch, BatchTarget
+from gtmc_pipelines.storage.dead_letters import NewLetter, missing_id
+from gtmc_pipelines.storage.engine import begin_tenant
+from gtmc_pipelines.storage.landing import MAX_ID_BYTES, Prepared, is_storable_id
+from gtmc_pipelines.storage.write_errors import is_of_a_record
+
+_READABLE_CHARACTERS = 80
+
+
+def begin(connection: psycopg.Connection[Any], target: BatchTarget) -> int:
+    """Set the tenant, hold the lease, draw the batch's id. Raises the lease's error when the fence is lost."""
+    begin_tenant(connection, target.tenant_id)
+    leases.assert_fence(connection, target.tenant_id, target.connector_id, target.fence)
+    drawn = connection.execute("SELECT nextval('batch_ids')").fetchone()
+    assert drawn is not None
+    return int(drawn[0])
+
+
+def close(connection: psycopg.Connection[Any], target: BatchTarget, batch: Batch, counts: Counts) -> None:
+    """Keep the checkpoint, or the watermark of a read that is complete now; add the counts to the sync's sheet."""
+    name = target.stream.name
+    state = cursors.get_state(connection, target.tenant_id, target.connector_id, name, target.slice)
+    state = replace(
+        state,
+        checkpoint=batch.checkpoint,
+        mode=None if batch.is_last else target.mode,
+        until=None if batch.is_last else target.until,
+        watermark=batch.watermark or state.watermark if batch.is_last else state.watermark,
+        generation=target.generation or state.generation,
+        sync_log_id=target.sync_log_id,
+    )
+    cursors.put_state(connection, target.tenant_id, target.connector_id, state)
+    sync_logs.add_counts(
+        connection,
+        target.tenant_id,
+        target.sync_log_id,
+        name,
+        counts,
+        state="complete" if batch.is_last and not target.slice else "running",
+        phase=Phase.WRITING if batch.is_last else Phase.SYNCING,
+    )
+
+
+def rejected(external_id: str, reject: Reject) -> NewLetter:
+    """The letter of a record its mapping refused: reason and field, never the value."""
+    return NewLetter(external_id, "map", reject.code, f"field {reject.field}" if reject.field else "")
+
+
+def letters_of_unlandable(batch: Batch, prepared: Prepared, batch_id: int) -> list[NewLetter]:
+    """Letters of what can't even be landed: rejects of the connector and ids that can't be keys."""
+    letters = [
+        NewLetter(_key(reject.external_id, batch_id, position), "read", reject.reason_code, reject.detail)
+        for position, reject in enumerate(batch.rejects)
+    ]
+    start = len(letters)
+    letters += [
+        NewLetter(
+            _key(record.external_id, batch_id, position),
+            "write",
+            "unstorable_id",
+            "no table can hold its id",
+            record.payload,
+        )
+        for position, record in enumerate(prepared.without_storable_id, start)
+    ]
+    return letters
+
+
+def dead_letter_batch(
+    connection: psycopg.Connection[Any],
+    target: BatchTarget,
+    batch: Batch,
+    prepared: Prepared,
+    attempts: int,
+    cause: str,
+) -> Counts:
+    """Give up on a whole batch: every record of it becomes a letter with its payload, and the read goes on."""
+    batch_id = begin(connection, target)
+    detail = f"refused {attempts} times: {cause}"
+    letters = letters_of_unlandable(batch, prepared, batch_id)
+    letters += [
+        NewLetter(key, "write", "batch_failed", detail, record.payload) for key, record in prepared.newest.items()
+    ]
+    skipped = batch.skipped + prepared.repeated
+    counts = Counts(read=batch.read, failed=len(letters), skipped=skipped)
+    dead_letter(connection, target, batch_id, letters)
+    if target.mark_seen:
+        mark_seen(connection, target, list(prepared.newest))
+    close(connection, target, batch, counts)
+    return counts
+
+
+def has_open_letters(connection: psycopg.Connection[Any], target: BatchTarget) -> bool:
+    """Whether any record of this stream waits as a dead letter."""
+    with connection.transaction():
+        begin_tenant(connection, target.tenant_id)
+        return dead_letters.has_open(connection, target.tenant_id, target.connector_id, target.stream.name)
+
+
+def dead_letter(
+    connection: psycopg.Connection[Any], target: BatchTarget, batch_id: int, letters: Sequence[NewLetter]
+) -> None:
+    """Store letters, halving around payloads that jsonb refuses: those letters go without."""
+    if not letters:
+        return
+    try:
+        with connection.transaction():
+            dead_letters.upsert_letters(
+                connection,
+                target.tenant_id,
+                target.connector_id,
+                target.stream.name,
+                letters,
+                sync_log_id=target.sync_log_id,
+                batch_id=batch_id,
+            )
+        return
+    except psycopg.Error as error:
+        if not is_of_a_record(error) or (len(letters) == 1 and letters[0].payload is None):
+            raise
+    if len(letters) == 1:
+        dead_letter(connection, target, batch_id, [replace(letters[0], payload=None)])
+        return
+    middle = len(letters) // 2
+    dead_letter(connection, target, batch_id, letters[:middle])
+    dead_letter(connection, target, batch_id, letters[middle:])
+
+
+def resolve_letters(connection: psycopg.Connection[Any], target: BatchTarget, ids: list[str]) -> None:
+    """Close the letters of records that are fine now."""
+    dead_letters.resolve(connection, target.tenant_id, target.connector_id, target.stream.name, ids)
+
+
+def mark_seen(connection: psycopg.Connection[Any], target: BatchTarget, ids: list[str]) -> None:
+    """Note that the running full read has seen these records although it landed nothing of them."""
+    if ids:
+        connection.execute(_MARK, {**_key_of(target), "generation": target.generation, "ids": ids})
+
+
+def _key(external_id: str | None, batch_id: int, position: int) -> str:
+    """The id itself when a table can hold it; else what is readable of it and a digest; a place for none at all."""
+    if not external_id:
+        return missing_id(batch_id, position)
+    if is_storable_id(external_id):
+        return external_id
+    raw = external_id.encode("utf-8", "surrogatepass")
+    readable = external_id[:_READABLE_CHARACTERS].encode("ascii", "backslashreplace").decode().replace("\0", "\\0")
+    return f"{readable}…{blake2b(raw, digest_size=8).hexdigest()}"[:MAX_ID_BYTES]
+
+
+def _key_of(target: BatchTarget) -> dict[str, Any]:
+    return {"tenant": target.tenant_id, "connector": target.connector_id, "stream": target.stream.name}
+
+
+_MARK = """
+INSERT INTO sweep_marks (tenant_id, connector_id, stream, generation, external_id)
+SELECT %(tenant)s, %(connector)s, %(stream)s, %(generation)s, unnest(%(ids)s::text[]) ON CONFLICT DO NOTHING
+"""
