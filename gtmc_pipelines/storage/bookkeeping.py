@@ -67,16 +67,10 @@ def letters_of_unlandable(batch: Batch, prepared: Prepared, batch_id: int) -> li
         NewLetter(_key(reject.external_id, batch_id, position), "read", reject.reason_code, reject.detail)
         for position, reject in enumerate(batch.rejects)
     ]
-    start = len(letters)
+    detail = "no table can hold its id"
     letters += [
-        NewLetter(
-            _key(record.external_id, batch_id, position),
-            "write",
-            "unstorable_id",
-            "no table can hold its id",
-            record.payload,
-        )
-        for position, record in enumerate(prepared.without_storable_id, start)
+        NewLetter(_key(record.external_id, batch_id, position), "write", "unstorable_id", detail, record.payload)
+        for position, record in enumerate(prepared.without_storable_id, len(letters))
     ]
     return letters
 
