@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import psutil
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -26,19 +27,33 @@ def _variable(name: str, default: Any = None, **kwargs: Any) -> Any:
 
 
 class StackFile(PydanticBaseSettingsSource):
-    """Lowest-priority source: what the embedded stack wrote down about itself."""
+    """Lowest-priority source: what the embedded stack wrote down about itself, while it runs."""
 
     def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
         """Unused by pydantic-settings once `__call__` gives the whole dictionary."""
         return None, field_name, False
 
     def __call__(self) -> dict[str, Any]:
+        """The addresses of the running stack, and the key of its own database. Empty when none runs."""
         home = self.current_state.get("GTMC_HOME") or self.current_state.get("home") or ".gtmc"
-        try:
-            text = (Path(str(home)) / "stack.json").read_text()
-        except FileNotFoundError:
+        stack = running_stack(Path(str(home)))
+        if stack is None:
             return {}
-        return dict(json.loads(text).get("environment", {}))
+        found: dict[str, Any] = dict(stack.get("environment", {}))
+        key_file = stack.get("encryption_key_file")
+        if key_file and "GTMC_DATABASE_URL" not in self.current_state:  # never for a database of the user's own
+            found["CONNECTOR_ENCRYPTION_KEY"] = Path(key_file).read_text().strip()
+        return found
+
+
+def running_stack(home: Path) -> dict[str, Any] | None:
+    """`<home>/stack.json`, or None when it is missing or the process that wrote it is gone."""
+    try:
+        stack: dict[str, Any] = json.loads((home / "stack.json").read_text())
+        alive = abs(psutil.Process(int(stack["pid"])).create_time() - stack["pid_started"]) < 2  # a pid comes again
+    except (FileNotFoundError, psutil.NoSuchProcess, KeyError):
+        return None
+    return stack if alive else None
 
 
 class Settings(BaseSettings):

@@ -6,7 +6,16 @@ import contextlib
 import http.client
 import socket
 
-USUAL_PORTS = {"postgres": 55432, "temporal": 7233, "temporal_ui": 8233, "dagster": 3000, "code_server": 4266}
+from gtmc_pipelines.model.errors import Misuse
+
+USUAL_PORTS = {
+    "postgres": 55432,
+    "temporal": 7233,
+    "temporal_ui": 8233,
+    "dagster": 3000,
+    "code_server": 4266,
+    "sandbox": 8800,  # the first of ten
+}
 _NEXT_PORTS = 200
 
 
@@ -30,12 +39,16 @@ def answers(port: int, host: str = "127.0.0.1") -> bool:
         return False
 
 
-def answers_http(port: int, path: str, host: str = "127.0.0.1") -> bool:
-    """Whether `GET path` is answered with a 2xx within two seconds. Asks directly, whatever proxy is configured."""
-    with contextlib.closing(http.client.HTTPConnection(host, port, timeout=2)) as connection:
+def answers_http(port: int, path: str, *, containing: bytes = b"") -> bool:
+    """Whether `GET path` on 127.0.0.1 is answered within two seconds with a 2xx and a body `containing` this.
+
+    Asks directly, whatever proxy is configured.
+    """
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=2)) as connection:
         try:
             connection.request("GET", path)
-            return 200 <= connection.getresponse().status < 300
+            answer = connection.getresponse()
+            return 200 <= answer.status < 300 and containing in answer.read()
         except (OSError, http.client.HTTPException):
             return False
 
@@ -49,3 +62,15 @@ def free_port(preferred: int | None = None) -> int:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def free_range(preferred: int, length: int) -> int:
+    """The first of `length` free ports in a row, at `preferred` or a multiple of `length` after it."""
+    for first in range(preferred, preferred + _NEXT_PORTS * length, length):
+        if all(is_free(port) for port in range(first, first + length)):
+            return first
+    raise Misuse(
+        "no_free_ports",
+        f"No {length} free ports in a row were found above {preferred}.",
+        next_step="Stop what listens there; `gtmc doctor` lists the usual ports.",
+    )

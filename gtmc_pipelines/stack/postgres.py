@@ -7,8 +7,6 @@ that file (libpq's `passfile`), so no password stands in a URL, an environment o
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
 import secrets
 import shutil
@@ -19,6 +17,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from gtmc_pipelines.model.errors import Misuse
+from gtmc_pipelines.stack.folder_lock import FolderLock
 from gtmc_pipelines.stack.ports import USUAL_PORTS, free_port, is_free
 from gtmc_pipelines.stack.process import ChildProcess, ChildSpec
 from gtmc_pipelines.stack.server_user import ServerPlace, place_for
@@ -60,25 +59,23 @@ class EmbeddedPostgres:
         self._password_file = self._data_dir.with_suffix(".pass")
         self._child: ChildProcess | None = None
         self._place: ServerPlace | None = None
-        self._lock: int | None = None
+        self._lock: FolderLock | None = None
         self.port = port or 0
-
-    @property
-    def child(self) -> ChildProcess | None:
-        """The running server process, for supervision."""
-        return self._child
 
     def start(self) -> None:
         """Create the cluster if needed, start the server, return when it accepts connections.
 
         Raises Misuse when the port is taken, another process uses the data, or the server doesn't come up.
         """
-        self.spawn()
-        self.wait()
+        try:
+            self.spawn().wait_until(self.is_ready, within_seconds=_START_SECONDS)
+        except BaseException:
+            self.stop()
+            raise
 
-    def spawn(self) -> None:
-        """Start without waiting."""
-        self._lock = _own(self._data_dir)
+    def spawn(self) -> ChildProcess:
+        """Start without waiting; `is_ready` tells when it answers."""
+        self._lock = FolderLock.take(self._data_dir.with_suffix(".lock"), "the embedded PostgreSQL")
         self._place = place = place_for(self._data_dir, _installation())
         if not (place.data / "PG_VERSION").exists():
             self._create_cluster(place)
@@ -102,14 +99,10 @@ class EmbeddedPostgres:
                 user=place.user,
                 stop_signal=signal.SIGINT,  # "fast": roll back, disconnect, checkpoint
                 grace_seconds=30.0,
+                keep_open=[self._lock.descriptor],
             )
         )
-
-    def wait(self) -> None:
-        """Return when the spawned server accepts connections."""
-        if self._child is None:
-            raise Misuse("not_started", "The embedded PostgreSQL was not started.")
-        self._child.wait_until(self.is_ready, within_seconds=_START_SECONDS)
+        return self._child
 
     def is_ready(self) -> bool:
         """Whether the server accepts connections now."""
@@ -121,7 +114,7 @@ class EmbeddedPostgres:
             self._child.stop()
             self._child = None
         if self._lock is not None:
-            os.close(self._lock)
+            self._lock.release()
             self._lock = None
 
     def url(self, database: str = "postgres") -> str:
@@ -198,7 +191,7 @@ class EmbeddedPostgres:
 
     def _client(self, program: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
         return subprocess.run(  # noqa: S603  fixed programs, no shell
-            [_installation() / "bin" / program, "-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", *arguments],
+            [client_program(program), "-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", *arguments],
             env={**_BARE, "PGPASSFILE": str(self._password_file)},
             capture_output=True,
             check=False,
@@ -217,16 +210,6 @@ def _installation() -> Path:
     return Path(package.submodule_search_locations[0]) / "pginstall"
 
 
-def _own(data_dir: Path) -> int:
-    """Take the lock beside the data folder for as long as this process lives."""
-    data_dir.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(data_dir.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
-    with contextlib.suppress(BlockingIOError):  # the refusal below says it
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return descriptor
-    os.close(descriptor)
-    raise Misuse(
-        "postgres_in_use",
-        f"Another process already runs the embedded PostgreSQL of {data_dir}.",
-        next_step="Stop that stack first, or set GTMC_HOME to another folder.",
-    )
+def client_program(name: str) -> Path:
+    """A client program of the wheel, such as `createdb`."""
+    return _installation() / "bin" / name

@@ -50,6 +50,7 @@ class ChildProcess:
     def __init__(self, spec: ChildSpec, process: subprocess.Popen[bytes]) -> None:
         self.spec = spec
         self._process = process
+        self._was_asked = False
 
     @classmethod
     def spawn(cls, spec: ChildSpec) -> ChildProcess:
@@ -105,11 +106,7 @@ class ChildProcess:
             if self.exit_status() is not None:
                 raise self.death()
             if time.monotonic() > deadline:
-                raise Misuse(
-                    "part_not_ready",
-                    f"{self.name} did not answer within {within_seconds:.0f} seconds.",
-                    next_step=self._what_the_log_says(),
-                )
+                raise self.lateness(within_seconds)
             time.sleep(_POLL_SECONDS)
 
     def death(self) -> Misuse:
@@ -118,10 +115,32 @@ class ChildProcess:
         how = f"by signal {signal.Signals(-status).name}" if status is not None and status < 0 else f"status {status}"
         return Misuse("part_ended", f"{self.name} ended unexpectedly ({how}).", next_step=self._what_the_log_says())
 
+    def verdict(self) -> Misuse:
+        """The error of a program that does one thing and failed: the last line it wrote."""
+        return Misuse(
+            "preparation_failed",
+            f"{self.name} failed: {self.log_tail(1) or 'it wrote nothing'}",
+            next_step=f"More in {self.spec.log_file}.",
+        )
+
+    def lateness(self, seconds: float) -> Misuse:
+        """The error that says this child runs but isn't ready after `seconds`."""
+        return Misuse(
+            "part_not_ready",
+            f"{self.name} was not ready after {seconds:.0f} seconds.",
+            next_step=self._what_the_log_says(),
+        )
+
+    def ask_to_stop(self) -> None:
+        """Send the stop signal without waiting, so that several can stop at once."""
+        if self.exit_status() is None and not self._was_asked:
+            self._was_asked = True
+            self._process.send_signal(self.spec.stop_signal)
+
     def stop(self) -> None:
         """Ask it to stop, wait, then kill its whole group. Calling it again does nothing."""
+        self.ask_to_stop()
         if self.exit_status() is None:
-            self._process.send_signal(self.spec.stop_signal)
             try:
                 self._process.wait(self.spec.grace_seconds)
             except subprocess.TimeoutExpired:

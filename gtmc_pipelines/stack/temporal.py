@@ -7,12 +7,11 @@ only when it creates the file.
 
 from __future__ import annotations
 
-import fcntl
 import sysconfig
 from pathlib import Path
-from typing import IO
 
 from gtmc_pipelines.model.errors import Misuse
+from gtmc_pipelines.stack.folder_lock import FolderLock
 from gtmc_pipelines.stack.ports import USUAL_PORTS, answers, answers_http, free_port, is_free
 from gtmc_pipelines.stack.process import ChildProcess, ChildSpec
 
@@ -40,13 +39,8 @@ class EmbeddedTemporal:
         self._namespace = namespace
         self._log_file = log_file or self._folder / "server.log"
         self._child: ChildProcess | None = None
-        self._lock: IO[str] | None = None
+        self._lock: FolderLock | None = None
         self.port, self.ui_port = port or 0, ui_port or 0
-
-    @property
-    def child(self) -> ChildProcess | None:
-        """The running server process, for supervision."""
-        return self._child
 
     @property
     def address(self) -> str:
@@ -60,13 +54,17 @@ class EmbeddedTemporal:
 
     def start(self) -> None:
         """Start the server and return when frontend and UI answer. Raises Misuse when a port or the file is taken."""
-        self.spawn()
-        self.wait()
+        try:
+            self.spawn().wait_until(self.is_ready, within_seconds=_START_SECONDS)
+        except BaseException:
+            self.stop()
+            raise
 
-    def spawn(self) -> None:
-        """Start without waiting."""
+    def spawn(self) -> ChildProcess:
+        """Start without waiting; `is_ready` tells when it answers."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock = self._own_the_file()
+        # Two servers would both open the file, and both accept writes.
+        self._lock = FolderLock.take(self._folder / "server.lock", "the embedded Temporal server")
         self.port, self.ui_port = self._choose_ports()
         self._child = ChildProcess.spawn(
             ChildSpec(
@@ -75,19 +73,14 @@ class EmbeddedTemporal:
                 log_file=self._log_file,
                 environment={"HOME": str(self._folder), "TZ": "UTC", "PATH": "/usr/bin:/bin"},
                 working_folder=self._folder,
-                keep_open=[self._lock.fileno()],
+                keep_open=[self._lock.descriptor],
             )
         )
-
-    def wait(self) -> None:
-        """Return when the spawned server answers."""
-        if self._child is None:
-            raise Misuse("not_started", "The embedded Temporal server was not started.")
-        self._child.wait_until(self.is_ready, within_seconds=_START_SECONDS)
+        return self._child
 
     def is_ready(self) -> bool:
-        """Whether the frontend takes connections and the UI, which asks the frontend, lists its namespaces."""
-        return answers(self.port) and answers_http(self.ui_port, "/api/v1/namespaces")
+        """Whether frontend and UI answer. The UI itself reaches a frontend it missed at its start a second later."""
+        return answers(self.port) and answers_http(self.ui_port, "/")
 
     def stop(self) -> None:
         """Stop the server; running workflows go on at the next start."""
@@ -95,7 +88,7 @@ class EmbeddedTemporal:
             self._child.stop()
             self._child = None
         if self._lock is not None:
-            self._lock.close()
+            self._lock.release()
             self._lock = None
 
     def _command(self) -> list[str | Path]:
@@ -113,23 +106,6 @@ class EmbeddedTemporal:
         command += [str(part) for option in options.items() for part in option]
         command += [part for name in SEARCH_ATTRIBUTES for part in ("--search-attribute", f"{name}=Keyword")]
         return command
-
-    def _own_the_file(self) -> IO[str]:
-        """Lock the database file: two servers would both open it and both accept writes.
-
-        The server inherits the lock, so a server that outlives a killed parent still holds it.
-        """
-        lock = (self._folder / "server.lock").open("w")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.close()
-            raise Misuse(
-                "temporal_in_use",
-                f"Another process already runs the embedded Temporal server of {self._folder}.",
-                next_step="Stop that stack first, or set GTMC_HOME to another folder.",
-            ) from None
-        return lock
 
     def _choose_ports(self) -> tuple[int, int]:
         port, ui_port = self._wanted_ports

@@ -1,0 +1,126 @@
+"""Dagster's three processes: code server, webserver, daemon. Started as programs, never imported here."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from gtmc_pipelines.model.errors import Misuse
+from gtmc_pipelines.stack.ports import USUAL_PORTS, answers, free_port
+from gtmc_pipelines.stack.process import ChildSpec
+
+LOCATION = "gtmc_pipelines"
+_CODE_SERVER = ("dagster", "api", "grpc", "--use-python-environment-entry-point", "-h", "127.0.0.1")
+_CLOCK_SLACK_SECONDS = 1.0
+_HEALTH = """query {
+  workspaceOrError { ... on Workspace { locationEntries { name locationOrLoadError {
+    __typename ... on PythonError { message } } } } }
+  instance { daemonHealth { allDaemonStatuses { required lastHeartbeatTime } } }
+}"""
+
+
+class DagsterServices:
+    """Ports, files and commands of the three processes; `home` is the stack's folder."""
+
+    def __init__(self, home: Path, definitions: str = "gtmc_pipelines.definitions") -> None:
+        self.home = home / "dagster"
+        self._logs = home / "logs"
+        self._definitions = definitions
+        self._started_at = time.time()
+        self.port = free_port(USUAL_PORTS["dagster"])
+        self.code_port = free_port(USUAL_PORTS["code_server"])  # must be free: the gRPC server shares ports silently
+
+    @property
+    def url(self) -> str:
+        """Base URL of the UI."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def prepare(self) -> None:
+        """Write DAGSTER_HOME: the repository's dagster.yaml and a workspace that names our code server."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        source = Path(__file__).parents[2] / "dagster.yaml"
+        if not source.exists():
+            raise Misuse(
+                "dagster_yaml_missing",
+                f"{source} is missing.",
+                next_step="Run from a checkout of the repository installed with `make setup`.",
+            )
+        shutil.copyfile(source, self.home / "dagster.yaml")
+        server = {"host": "127.0.0.1", "port": self.code_port, "location_name": LOCATION}
+        (self.home / "workspace.yaml").write_text(json.dumps({"load_from": [{"grpc_server": server}]}) + "\n")
+
+    def code_server(self, environment: Mapping[str, str]) -> ChildSpec:
+        """The process that holds our definitions and starts the runs."""
+        return self._spec(
+            "Dagster code server",
+            [*_CODE_SERVER, "-p", str(self.code_port), "-m", self._definitions, "--location-name", LOCATION],
+            environment,
+        )
+
+    def webserver(self, environment: Mapping[str, str]) -> ChildSpec:
+        """The process that serves the UI and its API."""
+        return self._spec(
+            "Dagster webserver",
+            ["dagster_webserver", "-h", "127.0.0.1", "-p", str(self.port), "-w", str(self.home / "workspace.yaml")],
+            environment,
+        )
+
+    def daemon(self, environment: Mapping[str, str]) -> ChildSpec:
+        """The process behind schedules, sensors, backfills and the run queue."""
+        return self._spec(
+            "Dagster daemon",
+            ["dagster._daemon", "run", "-w", str(self.home / "workspace.yaml")],
+            environment,
+        )
+
+    def is_code_server_ready(self) -> bool:
+        """Whether the code server takes connections; it does so once it has loaded the definitions."""
+        return answers(self.code_port)
+
+    def is_webserver_ready(self) -> bool:
+        """Whether the webserver answers and has loaded our definitions."""
+        return is_loaded(ask_health(self.port))
+
+    def is_daemon_ready(self) -> bool:
+        """Whether every daemon that must run has sent a heartbeat since we started."""
+        since = self._started_at - _CLOCK_SLACK_SECONDS
+        return are_daemons_alive(ask_health(self.port), since)
+
+    def _spec(self, name: str, module: list[str], environment: Mapping[str, str]) -> ChildSpec:
+        return ChildSpec(
+            name=name,
+            command=[sys.executable, "-m", *module],
+            log_file=self._logs / (name.lower().replace(" ", "-") + ".log"),
+            environment=environment,
+        )
+
+
+def ask_health(port: int, host: str = "127.0.0.1") -> dict[str, Any]:
+    """What a webserver says of its code locations and daemons; empty when it doesn't answer."""
+    with closing(http.client.HTTPConnection(host, port, timeout=10)) as connection:
+        try:
+            connection.request("POST", "/graphql", json.dumps({"query": _HEALTH}), {"Content-Type": "application/json"})
+            return dict(json.loads(connection.getresponse().read())["data"] or {})
+        except (OSError, http.client.HTTPException, ValueError, KeyError):
+            return {}
+
+
+def is_loaded(health: Mapping[str, Any]) -> bool:
+    """Whether every code location of the workspace is loaded."""
+    entries = (health.get("workspaceOrError") or {}).get("locationEntries") or []
+    found = [(entry.get("locationOrLoadError") or {}).get("__typename") for entry in entries]
+    return bool(found) and all(kind == "RepositoryLocation" for kind in found)
+
+
+def are_daemons_alive(health: Mapping[str, Any], since: float) -> bool:
+    """Whether every required daemon has sent a heartbeat after `since` (seconds of the epoch)."""
+    statuses = ((health.get("instance") or {}).get("daemonHealth") or {}).get("allDaemonStatuses") or []
+    beats = [status["lastHeartbeatTime"] for status in statuses if status["required"]]
+    return bool(beats) and all(beat is not None and beat >= since for beat in beats)

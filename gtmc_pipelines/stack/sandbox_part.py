@@ -1,0 +1,63 @@
+"""The sandbox vendors as a part of the stack: their process, and the settings that point the connectors at them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from gtmc_pipelines.settings import child_environment
+from gtmc_pipelines.stack.ports import USUAL_PORTS, free_range
+from gtmc_pipelines.stack.process import ChildSpec
+
+_PORTS = 10  # five vendors, http and https each
+
+
+class SandboxPart:
+    """One sandbox. Its ports stay the same between starts while they are free: connectors remember addresses."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._announcement_file = home / "sandbox.json"
+
+    def spec(self) -> ChildSpec:
+        """The process; what it prints goes to `<home>/sandbox.json`."""
+        options = ["--json", "--first-port", str(free_range(USUAL_PORTS["sandbox"], _PORTS))]
+        return ChildSpec(
+            name="Sandbox",
+            command=[sys.executable, "-m", "gtmc_pipelines.cli.main", "sandbox", *options],
+            log_file=self._home / "logs" / "sandbox.log",
+            output_file=self._announcement_file,
+            environment=child_environment({"GTMC_HOME": str(self._home)}),
+        )
+
+    def is_ready(self) -> bool:
+        """Whether it has announced itself, which it does once every port listens."""
+        return bool(self.announcement())
+
+    def announcement(self) -> dict[str, Any]:
+        """What it printed: addresses, test credentials, CA file; empty before it is ready."""
+        try:
+            return dict(json.loads(self._announcement_file.read_text()))
+        except (FileNotFoundError, ValueError):
+            return {}
+
+    def addresses(self) -> dict[str, str]:
+        """Vendor name to its http address."""
+        return {name: vendor["http"] for name, vendor in self.announcement().get("vendors", {}).items()}
+
+
+def sandbox_environment(announcement: Mapping[str, Any]) -> dict[str, str]:
+    """The variables under which the connectors talk to this sandbox."""
+    vendors = announcement.get("vendors", {})
+    hosts = [urlsplit(vendor[scheme]).netloc for vendor in vendors.values() for scheme in ("http", "https")]
+    variables = {"GTMC_SANDBOX_HOSTS": ",".join(hosts), "GTMC_CA_FILE": str(announcement.get("ca_file", ""))}
+    if salesforce := vendors.get("salesforce"):
+        credentials = salesforce.get("credentials", {})
+        variables["SALESFORCE_LOGIN_URL"] = salesforce["http"]
+        variables["SALESFORCE_CLIENT_ID"] = credentials.get("client_id", "")
+        variables["SALESFORCE_CLIENT_SECRET"] = credentials.get("client_secret", "")
+    return {name: value for name, value in variables.items() if value}
