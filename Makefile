@@ -1,0 +1,53 @@
+# Everything a newcomer needs. `make demo` works in an empty clone with Python 3.11 or newer and nothing else.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/installed
+HOME_FOLDER := $(or $(GTMC_HOME),.gtmc)
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup check test demo up bench chaos clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+
+setup: $(STAMP) ## virtual environment and dependencies; the second call costs nothing
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1). Try: make $(or $(MAKECMDGOALS),setup) PYTHON=python3.12" >&2; exit 1; }
+	@echo "Installing into $(VENV) (once, about a minute)…"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
+	  { echo "Python's venv module is missing; install it (on Debian: python3-venv) and try again." >&2; exit 1; }
+	@$(BIN)/python -m pip install -q --no-deps -r requirements.lock 2>$(VENV)/install.log || { cat $(VENV)/install.log >&2; exit 1; }
+	@$(BIN)/python -m pip install -q --no-deps -e . 2>>$(VENV)/install.log || { cat $(VENV)/install.log >&2; exit 1; }
+	@touch $@
+
+check: setup ## format, lint, types, house rules
+	@$(BIN)/ruff format --check gtmc_pipelines gtmc_pipelines_tests
+	@$(BIN)/ruff check gtmc_pipelines gtmc_pipelines_tests
+	@$(BIN)/mypy
+	@$(BIN)/pytest -q gtmc_pipelines_tests/house
+
+test: setup ## the whole test suite, with the real services
+	@$(BIN)/pytest
+
+demo: setup ## everything, with data and a check of the result, then stopped again
+	@$(BIN)/gtmc demo
+
+up: setup ## everything, kept running until Ctrl-C
+	@$(BIN)/gtmc up
+
+bench: setup ## records per second, CPU and memory of the write path
+	@$(BIN)/python -m gtmc_pipelines_tests.bench
+
+chaos: setup ## processes killed in the middle of syncs
+	@$(BIN)/pytest gtmc_pipelines_tests/chaos
+
+clean: ## remove the stack's data, the virtual environment and caches
+	@if [ -L "$(HOME_FOLDER)/postgres" ]; then rm -rf -- "$$(dirname "$$(readlink "$(HOME_FOLDER)/postgres")")"; fi
+	@rm -rf -- "$(HOME_FOLDER)" $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find gtmc_pipelines gtmc_pipelines_tests -name __pycache__ -type d -prune -exec rm -rf {} +
