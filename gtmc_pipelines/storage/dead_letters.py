@@ -17,15 +17,16 @@ from gtmc_pipelines.storage.statements import Handle, row, rows, run
 # Few in a healthy sync, so one array a column; a record that fails again is the same letter once more.
 _UPSERT = """
 INSERT INTO dead_letters AS d (tenant_id, connector_id, sync_log_id, stream, external_id, batch_id, stage,
-                               reason_code, detail, payload)
+                               reason_code, detail, payload, attempts)
 SELECT %(tenant_id)s, %(connector_id)s, %(sync_log_id)s, %(stream)s, l.external_id, %(batch_id)s, l.stage,
-       l.reason_code, l.detail, l.payload::jsonb
+       l.reason_code, l.detail, l.payload::jsonb, l.attempts
   FROM unnest(%(external_ids)s::text[], %(stages)s::text[], %(reason_codes)s::text[], %(details)s::text[],
-              %(payloads)s::text[]) AS l (external_id, stage, reason_code, detail, payload)
+              %(payloads)s::text[], %(attempts)s::integer[])
+       AS l (external_id, stage, reason_code, detail, payload, attempts)
 ON CONFLICT (tenant_id, connector_id, stream, external_id, stage) DO UPDATE
    SET sync_log_id = excluded.sync_log_id, batch_id = excluded.batch_id, reason_code = excluded.reason_code,
-       detail = excluded.detail, payload = excluded.payload, attempts = d.attempts + 1, last_seen_at = now(),
-       replayed_at = NULL, resolution = NULL
+       detail = excluded.detail, payload = excluded.payload, attempts = d.attempts + excluded.attempts,
+       last_seen_at = now(), replayed_at = NULL, resolution = NULL
 """
 _RESOLVE = """
 UPDATE dead_letters SET replayed_at = now(), resolution = %(resolution)s
@@ -52,6 +53,7 @@ class NewLetter:
     reason_code: str
     detail: str
     payload: bytes | None = field(default=None, repr=False)
+    attempts: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,7 @@ def upsert_letters(
             "stages": [letter.stage for letter in distinct],
             "reason_codes": [letter.reason_code for letter in distinct],
             "details": [_text(letter.detail) for letter in distinct],
+            "attempts": [letter.attempts for letter in distinct],
             "payloads": [None if letter.payload is None else storable_json(letter.payload) for letter in distinct],
         },
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 
 from alembic import command
 from alembic.config import Config
@@ -16,6 +17,7 @@ from sqlalchemy.exc import OperationalError
 from gtmc_pipelines.storage.engine import database_url, unreachable
 
 _LOCK = 0x67746D63  # "gtmc": one migration at a time in a database
+_one_in_a_process = Lock()  # alembic keeps its context in module globals
 
 
 def migrate(url: str) -> str:
@@ -32,7 +34,8 @@ def migrate(url: str) -> str:
             return head
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        with _one_in_a_process:
+            command.upgrade(config, "head")
         connection.commit()
     return head
 

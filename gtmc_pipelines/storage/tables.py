@@ -161,7 +161,7 @@ sync_logs = Table(
 field_mappings = Table(
     "field_mappings",
     METADATA,
-    Column("id", Text, primary_key=True, server_default=text("gen_random_uuid()::text")),
+    Column("id", Text, primary_key=True, server_default=text("(gen_random_uuid())::text")),
     required_text("tenant_id"),
     required_text("connector_id"),
     required_text("entity_type"),
