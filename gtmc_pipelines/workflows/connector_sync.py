@@ -102,7 +102,7 @@ class ConnectorSyncWorkflow:
     async def _segment(self, plan: SyncPlan) -> SegmentResult:
         result: SegmentResult = await workflow.execute_activity(
             "sync_segment",
-            args=[self._request, plan, self._owner],
+            args=[self._request, plan],
             result_type=SegmentResult,
             start_to_close_timeout=timedelta(hours=2),
             heartbeat_timeout=timedelta(seconds=self._request.heartbeat_seconds),

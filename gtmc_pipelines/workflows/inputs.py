@@ -171,8 +171,9 @@ class Beat:
 class ScheduledRequest:
     """A sweep over connected connectors: of one tenant, or of all when `tenant_id` is empty.
 
-    `at` (UTC) is the tick; it makes the children's ids. `offset` and the three counters are carried
-    by continue-as-new; `window` is how many children run at once, `per_run` how many a run starts.
+    `at` (UTC) is the tick; it makes the children's ids. `window` is how many children run at once,
+    `per_run` how many a run starts. `after` (the place of the last connector started) and the three
+    counters are carried by continue-as-new.
     """
 
     tenant_id: str = ""
@@ -181,7 +182,8 @@ class ScheduledRequest:
     at: datetime | None = None
     window: int = 50
     per_run: int = 500
-    offset: int = 0
+    heartbeat_seconds: int = 30
+    after: str = ""
     processed: int = 0
     succeeded: int = 0
     failed: int = 0
@@ -189,11 +191,12 @@ class ScheduledRequest:
 
 @dataclass(frozen=True, slots=True)
 class DueConnector:
-    """A connector a scheduled sweep will sync."""
+    """A connector a scheduled sweep will sync, and its place in the sweep's order."""
 
     tenant_id: str
     connector_id: str
     connector_type: ConnectorType
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,136 @@
+"""sync_segment: reads, lands and writes many pages, from wherever the last segment or attempt had come."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from gtmc_pipelines.connectors.registry import connector_of
+from gtmc_pipelines.model.catalog import Stream
+from gtmc_pipelines.model.errors import Broken
+from gtmc_pipelines.model.phases import Phase
+from gtmc_pipelines.storage.batch import Batch, BatchTarget
+from gtmc_pipelines.storage.batch_writer import BatchWriter
+from gtmc_pipelines.storage.connectors import require_connector
+from gtmc_pipelines.workflows.activities.ahead import Ahead
+from gtmc_pipelines.workflows.activities.books import Books
+from gtmc_pipelines.workflows.activities.consent import require_consent
+from gtmc_pipelines.workflows.activities.mappers import mappers_of
+from gtmc_pipelines.workflows.activities.open_sync import selected_streams
+from gtmc_pipelines.workflows.activities.positions import Positions, Start
+from gtmc_pipelines.workflows.activities.pulse import Pulse
+from gtmc_pipelines.workflows.activities.reading import (
+    ReadBatch,
+    SegmentBounds,
+    SegmentEnd,
+    Step,
+    StreamEnd,
+    read_streams,
+)
+from gtmc_pipelines.workflows.activities.services import Services
+from gtmc_pipelines.workflows.activities.sessions import open_session
+from gtmc_pipelines.workflows.inputs import Beat, SegmentResult, SyncPlan, SyncRequest
+
+
+class Segment:
+    """One segment of one sync. A thread reads, at most two batches ahead; the activity's own thread writes."""
+
+    def __init__(self, services: Services, request: SyncRequest, plan: SyncPlan, pulse: Pulse) -> None:
+        self._services = services
+        self._request = request
+        self._plan = plan
+        self._pulse = pulse
+        self._row = require_connector(services.database, request.tenant_id, request.connector_id)
+        self._connector = connector_of(self._row.type)
+        self._books = Books(services.database, request.tenant_id, plan.sync_log_id)
+        pulse.beat = Beat(Phase.SYNCING, counts=self._books.counts)
+        self._writer: BatchWriter | None = None
+        self._writing: Start | None = None
+        self._committed_at = time.monotonic()
+        self._records = self._batches = 0
+
+    def run(self) -> SegmentResult:
+        """Go on until every stream has ended, a bound is reached, or this worker is being stopped.
+
+        Raises what ends the whole sync; everything before it is committed with its checkpoint.
+        """
+        with ExitStack() as stack:
+            stack.callback(self._close_writer)
+            for step in stack.enter_context(Ahead(self._steps(), self._beat)):
+                self._beat()
+                if isinstance(step, SegmentEnd) or self._pulse.is_stopping:
+                    return SegmentResult(False, self._records, self._batches)
+                if isinstance(step, ReadBatch):
+                    self._write(step)
+                else:
+                    self._end(step)
+        return SegmentResult(True, self._records, self._batches)
+
+    def _steps(self) -> Iterator[Step]:
+        """Runs in the reading thread, vendor session and all: authenticating may wait longer than a heartbeat."""
+        services, plan, row = self._services, self._plan, self._row
+        session = open_session(services, row)
+        try:
+            yield from read_streams(
+                self._connector,
+                session,
+                [stream for stream in selected_streams(self._request) if not self._books.has_failed(stream)],
+                Positions(services.database, self._request, plan, plan.until or datetime.now(UTC)),
+                SegmentBounds(services.settings.segment_records, services.settings.segment_seconds),
+            )
+        finally:
+            session.close()
+
+    def _write(self, step: ReadBatch) -> None:
+        require_consent(self._services.database, self._request)
+        page = step.page
+        batch = Batch(page.records, page.checkpoint, page.watermark, page.rejects, page.skipped)
+        self._books.add(step.stream, self._writer_for(step).write(batch))
+        self._committed_at = time.monotonic()
+        self._records += batch.read
+        self._batches += 1
+        self._pulse.beat = Beat(Phase.WRITING, step.stream.name, self._books.counts)
+
+    def _writer_for(self, step: ReadBatch) -> BatchWriter:
+        if self._writer is None or self._writing is not step.start:
+            self._close_writer()
+            mappers = mappers_of(self._services.database, self._connector, self._row, step.stream)
+            self._writer = BatchWriter(self._services.database, self._target(step.stream, step.start), mappers)
+            self._writing = step.start
+        return self._writer
+
+    def _close_writer(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+        self._writer = self._writing = None
+
+    def _end(self, step: StreamEnd) -> None:
+        fault, start = step.fault, self._writing
+        self._close_writer()
+        if fault is None and start is not None and start.generation:
+            refusal = self._books.sweep(self._target(step.stream, start))
+            if refusal:
+                fault = Broken("sweep_refused", refusal, next_step="Check the source, then run a full sync again.")
+        self._books.close(step.stream, fault)
+
+    def _target(self, stream: Stream, start: Start) -> BatchTarget:
+        return BatchTarget(
+            tenant_id=self._request.tenant_id,
+            connector_id=self._request.connector_id,
+            sync_log_id=self._plan.sync_log_id,
+            fence=self._plan.fence,
+            stream=stream,
+            mode=start.read.mode,
+            until=start.read.until,
+            slice=start.read.slice,
+            generation=start.generation,
+            mark_seen=start.generation > 0,
+        )
+
+    def _beat(self) -> None:
+        age = time.monotonic() - self._committed_at
+        self._pulse.beat = replace(self._pulse.beat, checkpoint_age_seconds=round(age, 1))
+        self._pulse()

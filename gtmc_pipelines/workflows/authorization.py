@@ -1,0 +1,181 @@
+"""Connecting a connector and taking it back: vendor login and storage put together, outside any workflow.
+
+Nothing is stored before the credentials have proved to work, so a failed login leaves what was there.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from gtmc_pipelines.connectors.contract import ConnectorSettings, CredentialSource
+from gtmc_pipelines.connectors.login import BrowserLogin, Grant, HeldCredentials, KeyLogin
+from gtmc_pipelines.connectors.loopback import WAIT_SECONDS, LoopbackListener
+from gtmc_pipelines.connectors.oauth import Pkce, StateSigner
+from gtmc_pipelines.connectors.registry import connector_of, login_of
+from gtmc_pipelines.model.connector_types import ConnectorStatus, ConnectorType
+from gtmc_pipelines.model.errors import GtmcError, Misuse, Reauthorize
+from gtmc_pipelines.model.records import Health
+from gtmc_pipelines.settings import Settings
+from gtmc_pipelines.storage import audit, connector_states, oauth_states
+from gtmc_pipelines.storage.connectors import ConnectorRow
+from gtmc_pipelines.storage.credentials import StoredCredentials
+from gtmc_pipelines.storage.engine import Database
+from gtmc_pipelines.vault.secret import Secret
+from gtmc_pipelines.workflows.composition import compose, key_ring
+
+ACTOR = "cli"
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """Outcome of connecting: scopes for people, and what the first probe said."""
+
+    scopes: tuple[str, ...]
+    required_scopes: tuple[str, ...]
+    options: Mapping[str, object]
+    health: Health
+
+
+@dataclass(frozen=True, slots=True)
+class _States:
+    """Storage's OAuth states as the signer wants them, for one connector."""
+
+    database: Database
+    row: ConnectorRow
+
+    def remember(self, nonce_hash: bytes, expires_at: datetime) -> None:
+        """Note a state that is being sent out."""
+        oauth_states.remember(self.database, nonce_hash, self.row.tenant_id, self.row.id, expires_at)
+
+    def consume(self, nonce_hash: bytes, now: datetime) -> bool:
+        """Use a state up."""
+        return oauth_states.consume(self.database, nonce_hash, self.row.tenant_id, self.row.id, now)
+
+
+def connect_in_browser(
+    settings: Settings,
+    database: Database,
+    row: ConnectorRow,
+    *,
+    show: Callable[[str], None],
+    login_hint: str = "",
+    wait_seconds: float = WAIT_SECONDS,
+) -> Connected:
+    """Log in by OAuth over a loopback redirect; `show` gets the address to open.
+
+    Raises Misuse or Reauthorize with one sentence when the login fails, and stores nothing then.
+    """
+    login = login_of(row.type)
+    if isinstance(login, KeyLogin):
+        raise Misuse("connected_by_key", f"{row.type.label} is connected by a key.", next_step="Use --key-file.")
+    composed, pkce = compose(settings, row), Pkce.fresh()
+    key_ring(settings)  # fail before the user has logged in, not after
+    signer = StateSigner(secrets.token_bytes(32), _States(database, row))
+    with LoopbackListener(_callback_url(settings, row.type)) as listener:
+        state = signer.issue(row.tenant_id, row.id, datetime.now(UTC))
+        show(login.authorize_url(composed, listener.redirect_uri, state, pkce, login_hint))
+        callback = listener.wait(wait_seconds)
+    signer.redeem(callback.state, row.tenant_id, row.id, datetime.now(UTC))
+    grant = login.exchange(composed, callback, listener.redirect_uri, pkce)
+    if grant.missing_scopes:
+        raise Reauthorize(
+            "scopes_missing",
+            f"{row.type.label} did not grant: {', '.join(grant.missing_scopes)}.",
+            next_step="Allow these scopes in the app and connect again.",
+        )
+    return _store(settings, database, row, grant, login.required_scopes)
+
+
+def connect_by_keys(settings: Settings, database: Database, row: ConnectorRow, keys: Mapping[str, Secret]) -> Connected:
+    """Prove keys against the vendor and store them sealed. Raises Reauthorize when they don't work."""
+    return _store(settings, database, row, Grant(keys), ())
+
+
+def verify(settings: Settings, database: Database, row: ConnectorRow) -> Health:
+    """Probe the vendor with the stored credentials. Raises the error when there are none or they are refused."""
+    return _probe(row.type, _stored(settings, database, row), compose(settings, row))
+
+
+def disconnect(settings: Settings, database: Database, row: ConnectorRow) -> str:
+    """Revoke at the vendor where possible, then forget the secrets; gives what became of the revocation."""
+    try:
+        told = _revoke(settings, database, row)
+    except GtmcError as error:  # the secrets go all the same
+        told = f"not revoked at {row.type.label}: {error.sentence}"
+    connector_states.disconnect(database, row.tenant_id, row.id, actor=ACTOR)
+    return told
+
+
+def _revoke(settings: Settings, database: Database, row: ConnectorRow) -> str:
+    login, credentials = login_of(row.type), _stored(settings, database, row).read()
+    if isinstance(login, KeyLogin):
+        return "a key can only be withdrawn in the vendor's own settings"
+    if not credentials:
+        return "there was nothing to revoke"
+    is_revoked = login.revoke(compose(settings, row), credentials)
+    return f"revoked at {row.type.label}" if is_revoked else f"{row.type.label} had revoked it already"
+
+
+def _store(
+    settings: Settings, database: Database, row: ConnectorRow, grant: Grant, required: tuple[str, ...]
+) -> Connected:
+    """Try the credentials, then store options, secrets and status, in the order that is safe to stop in."""
+    options = {**row.options, **grant.options}
+    composed = compose(settings, row)
+    trial = ConnectorSettings(
+        **{name: getattr(composed, name) for name in ConnectorSettings.__slots__ if name != "options"},
+        options={**composed.options, **grant.options},
+    )
+    held = HeldCredentials(grant.credentials)
+    health = _probe(row.type, held, trial)
+    before = row.options.get("organization_id")
+    if before and grant.account and before != grant.account:
+        connector_states.disconnect(database, row.tenant_id, row.id, actor=ACTOR)  # another org: cursors mean nothing
+    connector_states.set_options(database, row.tenant_id, row.id, options, actor=ACTOR)
+    _stored(settings, database, row).save(held.read())
+    with database.tenant(row.tenant_id) as handle:
+        if row.status is not ConnectorStatus.SYNCING:
+            connector_states.set_status(handle, row.tenant_id, row.id, ConnectorStatus.CONNECTED)
+        audit.record(
+            handle,
+            row.tenant_id,
+            actor=ACTOR,
+            action="connector.connect",
+            resource="connector",
+            resource_id=row.id,
+            changes={"scopes": list(grant.scopes)},
+        )
+    return Connected(grant.scopes, required, options, health)
+
+
+def _probe(kind: ConnectorType, credentials: CredentialSource, settings: ConnectorSettings) -> Health:
+    connector = connector_of(kind)
+    session = connector.authenticate(credentials, settings)
+    try:
+        health = connector.health_check(session)
+    finally:
+        session.close()
+    if not health.is_healthy:
+        raise Reauthorize("probe_failed", f"The credentials don't work: {health.detail}")
+    return health
+
+
+def _stored(settings: Settings, database: Database, row: ConnectorRow) -> StoredCredentials:
+    return StoredCredentials(database, key_ring(settings), row.tenant_id, row.id)
+
+
+def _callback_url(settings: Settings, kind: ConnectorType) -> str | None:
+    return settings.salesforce_callback_url if kind is ConnectorType.SALESFORCE else None
+
+
+__all__ = [
+    "BrowserLogin",
+    "Connected",
+    "connect_by_keys",
+    "connect_in_browser",
+    "disconnect",
+    "verify",
+]

@@ -1,0 +1,58 @@
+"""Composition: what settings and a connector's row make together, ready for a connector or an activity."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import SecretStr
+
+from gtmc_pipelines.connectors.contract import ConnectorSettings
+from gtmc_pipelines.model.connector_types import ConnectorType
+from gtmc_pipelines.model.errors import Misuse
+from gtmc_pipelines.settings import Settings
+from gtmc_pipelines.storage.connectors import ConnectorRow
+from gtmc_pipelines.vault.keyring import KeyRing
+from gtmc_pipelines.vault.secret import Secret
+
+
+def compose(settings: Settings, row: ConnectorRow) -> ConnectorSettings:
+    """Settings of one connector: the row's own options win over this installation's defaults."""
+    return ConnectorSettings(
+        tenant_id=row.tenant_id,
+        connector_id=row.id,
+        options={**_defaults(settings, row.type), **row.options},
+        app=_app(settings, row.type),
+        sandbox_hosts=settings.allowed_sandbox_hosts,
+        ca_file=str(settings.ca_file) if settings.ca_file else None,
+    )
+
+
+def key_ring(settings: Settings) -> KeyRing:
+    """The key ring that opens stored secrets. Raises Misuse when no encryption key is set."""
+    active: SecretStr | None = settings.encryption_key
+    if active is None:
+        raise Misuse(
+            "no_encryption_key",
+            "CONNECTOR_ENCRYPTION_KEY is not set, so stored tokens can't be opened.",
+            next_step="Make one with `gtmc keys generate` and set it for every process that syncs.",
+        )
+    retired = settings.retired_keys.get_secret_value().split(",") if settings.retired_keys else ()
+    return KeyRing.from_hex(active.get_secret_value(), retired, settings.token_format)
+
+
+def _defaults(settings: Settings, connector: ConnectorType) -> dict[str, Any]:
+    options: dict[str, Any] = {"page_records": settings.page_records}
+    if connector is ConnectorType.SALESFORCE:
+        options |= {
+            "login_url": settings.salesforce_login_url,
+            "api_version": settings.salesforce_api_version,
+            "bulk_threshold": settings.salesforce_bulk_threshold,
+        }
+    return options
+
+
+def _app(settings: Settings, connector: ConnectorType) -> dict[str, Secret]:
+    if connector is not ConnectorType.SALESFORCE:
+        return {}
+    given = {"client_id": settings.salesforce_client_id, "client_secret": settings.salesforce_client_secret}
+    return {name: Secret(value.get_secret_value()) for name, value in given.items() if value is not None}
