@@ -1,9 +1,183 @@
-"""gtmc connectors."""
+"""`gtmc connectors`: add, connect, verify, list, show and disconnect. Never prints a secret."""
 
 from __future__ import annotations
 
+import sys
+import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
 import typer
+from rich.markup import escape
+
+from gtmc_pipelines.cli.console import AsJson, Tenant, console, emit, emit_json, errors
+from gtmc_pipelines.cli.key_input import read_keys
+from gtmc_pipelines.connectors.login import KeyLogin
+from gtmc_pipelines.connectors.options import parse_options
+from gtmc_pipelines.connectors.registry import connector_type, login_of, options_of
+from gtmc_pipelines.settings import Settings, load_settings
+from gtmc_pipelines.storage.connectors import ConnectorRow, add_connector, list_connectors, require_connector
+from gtmc_pipelines.storage.engine import Database, open_database
+from gtmc_pipelines.workflows import authorization
+
+group = typer.Typer(help="Connectors: one per vendor and tenant.", no_args_is_help=True)
+
+Connector = Annotated[str, typer.Option("--connector", "-c", help="Type or id of the connector.")]
+KeyFile = Annotated[
+    Path | None, typer.Option("--key-file", help="File with the API key; '-' reads stdin. Unset: a prompt.")
+]
+_COLUMNS = ("tenant", "type", "name", "status", "last_sync_at", "last_sync_error", "id")
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file to `gtmc`."""
+    app.add_typer(group, name="connectors")
+
+
+@group.command("add")
+def add(
+    tenant: Tenant,
+    type_: Annotated[str, typer.Option("--type", help="salesforce, customerio, delivrai, o365 or fathom.")],
+    name: Annotated[str | None, typer.Option("--name", help="Name for people.")] = None,
+    option: Annotated[list[str] | None, typer.Option("--option", "-o", help="A setting, name=value.")] = None,
+    key_file: KeyFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Add a connector; with --key-file one that takes an API key is connected at once."""
+    kind = connector_type(type_)
+    with _opened() as (settings, database):
+        options = parse_options(options_of(kind), option or (), settings.allowed_sandbox_hosts)
+        row = add_connector(database, tenant, kind, name, options, actor=authorization.ACTOR)
+        login = login_of(kind)
+        if isinstance(login, KeyLogin) and key_file is not None:
+            authorization.connect_by_keys(settings, database, row, read_keys(login, key_file))
+            row = require_connector(database, tenant, row.id)
+    if as_json:
+        emit_json(_shown(row))
+        return
+    console.print(f"[green]✓[/green] {kind.label} added for {tenant}: {row.id}", highlight=False)
+    if row.status == "disconnected":
+        _say(f"Next: gtmc connectors connect --tenant {tenant} --connector {kind}")
+
+
+@group.command("connect")
+def connect(
+    tenant: Tenant,
+    connector: Connector,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the address to open.")] = False,
+    login_hint: Annotated[str, typer.Option("--login-hint", help="User name the login page should offer.")] = "",
+    key_file: KeyFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Connect by a login in the browser, or by an API key from a file, stdin or a prompt."""
+    with _opened() as (settings, database):
+        row = require_connector(database, tenant, connector)
+        login = login_of(row.type)
+        if isinstance(login, KeyLogin):
+            done = authorization.connect_by_keys(settings, database, row, read_keys(login, key_file))
+        else:
+            done = authorization.connect_in_browser(
+                settings, database, row, show=lambda url: _show(url, no_browser, as_json), login_hint=login_hint
+            )
+        row = require_connector(database, tenant, row.id)
+    if as_json:
+        emit_json({**_shown(row), "scopes": done.scopes, "required_scopes": done.required_scopes})
+        return
+    console.print(f"[green]✓[/green] {row.type.label} connected for {tenant}.", highlight=False)
+    if done.required_scopes:
+        _say(f"scopes granted: {' '.join(done.scopes) or 'not stated'}; required: {' '.join(done.required_scopes)}")
+    if "instance_url" in done.options:
+        _say(f"instance: {done.options['instance_url']}")
+    for name, value in done.health.facts.items():
+        _say(f"{name.replace('_', ' ')}: {value}")
+
+
+@group.command("verify")
+def verify(tenant: Tenant, connector: Connector, as_json: AsJson = False) -> None:
+    """Probe the vendor with the stored credentials."""
+    with _opened() as (settings, database):
+        health = authorization.verify(settings, database, require_connector(database, tenant, connector))
+    if as_json:
+        emit_json({"healthy": health.is_healthy, "url": health.url, "detail": health.detail, **health.facts})
+        return
+    console.print(f"[green]✓[/green] {health.detail}", highlight=False)
+    for name, value in health.facts.items():
+        _say(f"{name.replace('_', ' ')}: {value}")
+
+
+@group.command("list")
+def list_(
+    tenant: Annotated[str | None, typer.Option("--tenant", "-t", help="Only of this tenant.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List connectors, of all tenants unless one is named."""
+    with _opened() as (_, database):
+        found = list_connectors(database, tenant)
+    emit([_shown(row, options=tenant is not None) for row in found], _COLUMNS, as_json=as_json, title="connectors")
+
+
+@group.command("show")
+def show(tenant: Tenant, connector: Connector, as_json: AsJson = False) -> None:
+    """Show one connector with its settings, without its secrets."""
+    with _opened() as (_, database):
+        row = _shown(require_connector(database, tenant, connector))
+    if as_json:
+        emit_json(row)
+        return
+    rows = [{"field": name, "value": value} for name, value in row.items() if name != "options"]
+    rows += [{"field": f"option {name}", "value": value} for name, value in sorted(row["options"].items())]
+    emit(rows, ("field", "value"), as_json=False)
+
+
+@group.command("disconnect")
+def disconnect(tenant: Tenant, connector: Connector, as_json: AsJson = False) -> None:
+    """Revoke the connection at the vendor and forget its secrets; synced rows stay."""
+    with _opened() as (settings, database):
+        row = require_connector(database, tenant, connector)
+        told = authorization.disconnect(settings, database, row)
+    if as_json:
+        emit_json({"id": row.id, "status": "disconnected", "revocation": told})
+    else:
+        console.print(f"[green]✓[/green] {row.type.label} disconnected ({escape(told)}).", highlight=False)
+
+
+@contextmanager
+def _opened() -> Iterator[tuple[Settings, Database]]:
+    settings = load_settings()
+    database = open_database(settings.required("database_url"), pool_size=2)
+    try:
+        yield settings, database
+    finally:
+        database.close()
+
+
+def _show(url: str, no_browser: bool, as_json: bool) -> None:
+    """Print the address on a line of its own, unwrapped; with --json on stderr, so that stdout stays JSON."""
+    stream = sys.stderr if as_json else sys.stdout
+    stream.write(f"Open this address to log in:\n{url}\n")
+    stream.flush()
+    if not no_browser and not webbrowser.open(url):
+        errors.print("No browser could be started here; open the address yourself.", highlight=False)
+
+
+def _say(text: str) -> None:
+    console.print(f"  {text}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _shown(row: ConnectorRow, *, options: bool = True) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "id": row.id,
+        "tenant": row.tenant_id,
+        "type": row.type.value,
+        "name": row.name,
+        "status": row.status.value,
+        "last_sync_at": row.last_sync_at,
+        "last_sync_error": row.last_sync_error,
+        "error_code": row.error_code,
+        "schedule": row.schedule_cron,
+        "created_at": row.created_at,
+        "updated_at": row.updated_at,
+    }
+    return {**shown, "options": dict(row.options)} if options else shown

@@ -1,9 +1,49 @@
-"""gtmc tenants."""
+"""`gtmc tenants`: add and list the tenants whose connectors are synced."""
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
+
+from gtmc_pipelines.cli.console import AsJson, console, emit, emit_json
+from gtmc_pipelines.settings import load_settings
+from gtmc_pipelines.storage.engine import open_database
+from gtmc_pipelines.storage.tenants import add_tenant, list_tenants
+
+group = typer.Typer(help="Tenants: the customers whose data is kept apart.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file to `gtmc`."""
+    app.add_typer(group, name="tenants")
+
+
+@group.command("add")
+def add(
+    tenant_id: Annotated[str, typer.Argument(help="Lower-case letters, digits, '-' and '_'; it is a partition key.")],
+    name: Annotated[str | None, typer.Option("--name", help="Name for people.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Add a tenant."""
+    database = open_database(load_settings().required("database_url"), pool_size=1)
+    try:
+        tenant = add_tenant(database, tenant_id, name)
+    finally:
+        database.close()
+    if as_json:
+        emit_json({"id": tenant.id, "name": tenant.name, "created_at": tenant.created_at})
+    else:
+        console.print(f"[green]✓[/green] Tenant [bold]{tenant.id}[/bold] added.", highlight=False)
+
+
+@group.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """List all tenants."""
+    database = open_database(load_settings().required("database_url"), pool_size=1)
+    try:
+        found = list_tenants(database)
+    finally:
+        database.close()
+    rows = [{"id": tenant.id, "name": tenant.name, "created_at": tenant.created_at} for tenant in found]
+    emit(rows, ("id", "name", "created_at"), as_json=as_json, title="tenants")

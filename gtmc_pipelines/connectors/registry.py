@@ -1,16 +1,27 @@
-"""Which connectors there are: the one place a new vendor is added to."""
+"""Which connectors there are, how each is connected and what it can be told: a new vendor is added here."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from gtmc_pipelines.connectors.contract import Connector
-from gtmc_pipelines.connectors.salesforce.connector import SalesforceConnector
+from gtmc_pipelines.connectors.login import BrowserLogin, KeyLogin
+from gtmc_pipelines.connectors.options import Option
+from gtmc_pipelines.connectors.salesforce import connector as salesforce
+from gtmc_pipelines.connectors.salesforce.auth import SalesforceLogin
 from gtmc_pipelines.model.connector_types import ConnectorType
 from gtmc_pipelines.model.errors import Misuse
 
 CONNECTORS: Mapping[ConnectorType, Connector] = {
-    ConnectorType.SALESFORCE: SalesforceConnector(),
+    ConnectorType.SALESFORCE: salesforce.SalesforceConnector(),
+}
+
+LOGINS: Mapping[ConnectorType, BrowserLogin | KeyLogin] = {
+    ConnectorType.SALESFORCE: SalesforceLogin(),
+}
+
+OPTIONS: Mapping[ConnectorType, tuple[Option, ...]] = {
+    ConnectorType.SALESFORCE: salesforce.OPTIONS,
 }
 
 
@@ -36,3 +47,15 @@ def connector_of(kind: ConnectorType | str) -> Connector:
             next_step=f"Installed are: {', '.join(installed.value for installed in CONNECTORS)}.",
         )
     return found
+
+
+def login_of(kind: ConnectorType) -> BrowserLogin | KeyLogin:
+    """How connectors of a type are connected. Raises Misuse as `connector_of` does."""
+    connector_of(kind)
+    return LOGINS[kind]
+
+
+def options_of(kind: ConnectorType) -> tuple[Option, ...]:
+    """Options a connector of a type takes. Raises Misuse as `connector_of` does."""
+    connector_of(kind)
+    return OPTIONS.get(kind, ())

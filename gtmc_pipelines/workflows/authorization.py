@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from gtmc_pipelines.connectors.contract import ConnectorSettings, CredentialSource
-from gtmc_pipelines.connectors.login import BrowserLogin, Grant, HeldCredentials, KeyLogin
+from gtmc_pipelines.connectors.login import Grant, HeldCredentials, KeyLogin
 from gtmc_pipelines.connectors.loopback import WAIT_SECONDS, LoopbackListener
 from gtmc_pipelines.connectors.oauth import Pkce, StateSigner
 from gtmc_pipelines.connectors.registry import connector_of, login_of
 from gtmc_pipelines.model.connector_types import ConnectorStatus, ConnectorType
-from gtmc_pipelines.model.errors import GtmcError, Misuse, Reauthorize
+from gtmc_pipelines.model.errors import GtmcError, Misuse, Reauthorize, SyncFault
 from gtmc_pipelines.model.records import Health
 from gtmc_pipelines.settings import Settings
 from gtmc_pipelines.storage import audit, connector_states, oauth_states
@@ -125,10 +125,7 @@ def _store(
     """Try the credentials, then store options, secrets and status, in the order that is safe to stop in."""
     options = {**row.options, **grant.options}
     composed = compose(settings, row)
-    trial = ConnectorSettings(
-        **{name: getattr(composed, name) for name in ConnectorSettings.__slots__ if name != "options"},
-        options={**composed.options, **grant.options},
-    )
+    trial = replace(composed, options={**composed.options, **grant.options})
     held = HeldCredentials(grant.credentials)
     health = _probe(row.type, held, trial)
     before = row.options.get("organization_id")
@@ -159,7 +156,7 @@ def _probe(kind: ConnectorType, credentials: CredentialSource, settings: Connect
     finally:
         session.close()
     if not health.is_healthy:
-        raise Reauthorize("probe_failed", f"The credentials don't work: {health.detail}")
+        raise SyncFault("probe_failed", f"{kind.label} can't be used: {health.detail}")
     return health
 
 
@@ -169,13 +166,3 @@ def _stored(settings: Settings, database: Database, row: ConnectorRow) -> Stored
 
 def _callback_url(settings: Settings, kind: ConnectorType) -> str | None:
     return settings.salesforce_callback_url if kind is ConnectorType.SALESFORCE else None
-
-
-__all__ = [
-    "BrowserLogin",
-    "Connected",
-    "connect_by_keys",
-    "connect_in_browser",
-    "disconnect",
-    "verify",
-]

@@ -2,16 +2,13 @@
 
 What composition gives (`ConnectorSettings`):
   app      `client_id`, `client_secret`: our connected app (SALESFORCE_CLIENT_ID, SALESFORCE_CLIENT_SECRET)
-  options  `login_url` (login host), `instance_url` (set when connecting), `api_version`,
-           `page_records`, `bulk_threshold`, `bulk_page_records`
+  options  those of `connector.OPTIONS`, and what connecting sets: `instance_url`, `organization_id`
   secrets  `access_token`, `refresh_token`, `instance_url` (the newest one a token answer named)
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -20,6 +17,8 @@ import msgspec
 from gtmc_pipelines.connectors.contract import ConnectorSettings, Credentials
 from gtmc_pipelines.connectors.host_guard import checked_url, host_port, refused
 from gtmc_pipelines.connectors.http import VendorSession
+from gtmc_pipelines.connectors.login import Grant
+from gtmc_pipelines.connectors.loopback import Callback
 from gtmc_pipelines.connectors.oauth import Pkce
 from gtmc_pipelines.connectors.salesforce.errors import oauth_fault_of
 from gtmc_pipelines.model.errors import Broken, Misuse, Reauthorize
@@ -27,6 +26,7 @@ from gtmc_pipelines.vault.secret import Secret
 
 REQUIRED_SCOPES = ("api", "refresh_token")
 _HOST_FAMILIES = (".salesforce.com", ".force.com", ".cloudforce.com", ".salesforce.mil")
+_ORGANIZATION = re.compile(r"/id/(00D[A-Za-z0-9]{12}(?:[A-Za-z0-9]{3})?)/")
 _SCOPE = re.compile(r"[a-z_0-9]{1,40}")
 
 
@@ -35,21 +35,7 @@ class _TokenAnswer(msgspec.Struct):
     instance_url: str
     refresh_token: str = ""
     scope: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """What a code was exchanged for. `missing_scopes` are required ones that weren't granted."""
-
-    credentials: Mapping[str, Secret]
-    instance_url: str
-    scopes: tuple[str, ...]
-
-    @property
-    def missing_scopes(self) -> tuple[str, ...]:
-        """Required scopes that were not granted; `full` implies `api`."""
-        granted = {*self.scopes, *(("api",) if "full" in self.scopes else ())}
-        return tuple(scope for scope in REQUIRED_SCOPES if scope not in granted)
+    id: str = ""
 
 
 def authorize_url(settings: ConnectorSettings, redirect_uri: str, state: str, pkce: Pkce, login_hint: str = "") -> str:
@@ -84,7 +70,12 @@ def exchange_code(
             next_step="Allow the scope `refresh_token` in the connected app and connect again.",
         )
     scopes = tuple(scope for scope in answer.scope.split() if _SCOPE.fullmatch(scope))
-    return Grant(_credentials(answer), answer.instance_url, scopes)
+    granted = {*scopes, *(("api",) if "full" in scopes else ())}  # `full` implies `api`
+    missing = tuple(scope for scope in REQUIRED_SCOPES if scopes and scope not in granted)
+    found = _ORGANIZATION.search(answer.id)
+    organization = found[1] if found else ""
+    options = {"instance_url": answer.instance_url, "organization_id": organization}
+    return Grant(_credentials(answer), options, organization, scopes, missing)
 
 
 def refresh(http: VendorSession, settings: ConnectorSettings, current: Credentials) -> Credentials:
@@ -109,6 +100,28 @@ def revoke(http: VendorSession, settings: ConnectorSettings, current: Credential
     if response.status_code != 200:
         raise oauth_fault_of(response.status_code, response.content, http.clock())
     return True
+
+
+class SalesforceLogin:
+    """The browser login, with an HTTP session of its own for each call."""
+
+    required_scopes = REQUIRED_SCOPES
+
+    def authorize_url(
+        self, settings: ConnectorSettings, redirect_uri: str, state: str, pkce: Pkce, login_hint: str = ""
+    ) -> str:
+        """The address to open in the browser."""
+        return authorize_url(settings, redirect_uri, state, pkce, login_hint)
+
+    def exchange(self, settings: ConnectorSettings, callback: Callback, redirect_uri: str, pkce: Pkce) -> Grant:
+        """Exchange the code that came back."""
+        with VendorSession("Salesforce", settings) as http:
+            return exchange_code(http, settings, callback.code, redirect_uri, pkce)
+
+    def revoke(self, settings: ConnectorSettings, credentials: Credentials) -> bool:
+        """Revoke the grant."""
+        with VendorSession("Salesforce", settings) as http:
+            return revoke(http, settings, credentials)
 
 
 def checked_instance_url(url: str, sandbox_hosts: frozenset[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from gtmc_pipelines.connectors.contract import ConnectorSettings, CredentialSource
+from gtmc_pipelines.connectors.options import Option, https_url, matching, whole_number
 from gtmc_pipelines.connectors.salesforce.api import SalesforceSession, open_session
 from gtmc_pipelines.connectors.salesforce.defaults import DEFAULT_MAPPINGS
 from gtmc_pipelines.connectors.salesforce.streams import OBJECTS, read_stream, selected_fields
@@ -14,6 +15,14 @@ from gtmc_pipelines.model.connector_types import ConnectorType
 from gtmc_pipelines.model.entities import Entity
 from gtmc_pipelines.model.errors import GtmcError
 from gtmc_pipelines.model.records import Health, Page, ReadFrom, Slice, SourceField
+
+OPTIONS = (
+    Option("login_url", "Login host: production, test.salesforce.com or the org's My Domain", https_url),
+    Option("api_version", "REST API version, like 60.0", matching(r"[0-9]{2,3}\.0", "a version like 60.0")),
+    Option("page_records", "Records a REST page (the vendor's ceiling is 2,000)", whole_number(1, 50_000)),
+    Option("bulk_threshold", "Full reads of more records use Bulk API 2.0", whole_number(0, 999_999_999)),
+    Option("bulk_page_records", "Records a page of Bulk results", whole_number(1, 250_000)),
+)
 
 
 class SalesforceConnector:
