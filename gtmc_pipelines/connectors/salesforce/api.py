@@ -153,6 +153,15 @@ class SalesforceSession:
         """Root of the data API of this org."""
         return f"{self.http.instance_url}/services/data/v{self._sf.sf_version}"
 
+    def plain_client(self) -> Salesforce:
+        """simple-salesforce as people know it, over this session: tokens, pace and error tree stay ours."""
+        return Salesforce(
+            instance_url=self.http.instance_url,
+            session_id="kept by the session",
+            version=self._sf.sf_version,
+            session=self.http,
+        )
+
     def close(self) -> None:
         """Close connections and end any waiting."""
         self.http.close()
