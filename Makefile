@@ -48,6 +48,6 @@ chaos: setup ## processes killed in the middle of syncs
 	@$(BIN)/pytest gtmc_pipelines_tests/chaos
 
 clean: ## remove the stack's data, the virtual environment and caches
-	@if [ -L "$(HOME_FOLDER)/postgres" ]; then rm -rf -- "$$(dirname "$$(readlink "$(HOME_FOLDER)/postgres")")"; fi
+	@outside="$$(dirname "$$(readlink "$(HOME_FOLDER)/postgres")")"; case "$$outside" in */gtmc-*) rm -rf -- "$$outside";; esac
 	@rm -rf -- "$(HOME_FOLDER)" $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find gtmc_pipelines gtmc_pipelines_tests -name __pycache__ -type d -prune -exec rm -rf {} +
