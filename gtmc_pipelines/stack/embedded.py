@@ -20,6 +20,7 @@ from gtmc_pipelines.stack.startup import Begin, OnProgress, Progress, Step, run_
 from gtmc_pipelines.stack.state import StackState
 from gtmc_pipelines.stack.supervisor import Supervisor
 
+PARTS = ("sandbox", "worker", "dagster")
 _VENDOR_LEVEL, _WORK_LEVEL = 1, 2  # servers are level 0; the highest level stops first
 _EVENT_BATCH = "500"  # events a run writes to Dagster's storage at once
 
