@@ -90,9 +90,7 @@ def canonical_lineage(connector: ConnectorType, entity: Entity, mappings: Mappin
             if field is None or entry.stream not in (None, stream.name):
                 continue
             found = deps.setdefault(field.column, [])
-            found.extend(
-                dep for name in fields_read(entry) if (dep := dg.TableColumnDep(key, name)) not in found
-            )
+            found.extend(dep for name in fields_read(entry) if (dep := dg.TableColumnDep(key, name)) not in found)
     return dg.TableColumnLineage(deps_by_column=deps)
 
 

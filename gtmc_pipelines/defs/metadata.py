@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -12,16 +12,22 @@ from gtmc_pipelines.model.connector_types import ConnectorType
 from gtmc_pipelines.model.counters import Counts
 from gtmc_pipelines.model.phases import SyncMode
 
+if TYPE_CHECKING:
+    from gtmc_pipelines.storage.sync_history import SyncLog
+
 _LONGEST_WATERMARK = 120
+
+
+Metadata = dict[str, dg.MetadataValue[Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class SyncFacts:
     """Facts about one finished sync of one tenant, as far as Dagster shows them.
 
-    `counts` is the balance sheet per stream (numbers of records); `failures` says in one sentence
-    why each stream that didn't complete failed. `watermarks` is where the next incremental sync of
-    a stream starts. Holds ids, counts and moments only.
+    `counts` is the balance sheet (numbers of records) of each stream that took part, `complete`
+    names those read and written to their ends. `watermarks` is where the next incremental sync of a
+    stream starts. Holds ids, counts and moments only.
     """
 
     tenant: str
@@ -31,26 +37,35 @@ class SyncFacts:
     workflow_run_id: str
     workflow_url: str
     sync_log_id: str
-    counts: dict[str, Counts]
-    failures: dict[str, str]
-    watermarks: dict[str, str]
-    started_at: datetime | None = None
-    completed_at: datetime | None = None
-
-    @property
-    def duration_seconds(self) -> float | None:
-        """How long the sync took from its first step to its closed books; None while a moment is unknown."""
-        if self.started_at is None or self.completed_at is None:
-            return None
-        return round((self.completed_at - self.started_at).total_seconds(), 3)
+    counts: Mapping[str, Counts]
+    complete: frozenset[str]
+    watermarks: Mapping[str, str]
+    seconds: float | None = None
 
     def total_of(self, streams: tuple[str, ...]) -> Counts:
         """The sheets of these streams added up."""
         return sum((self.counts.get(stream, Counts()) for stream in streams), Counts())
 
-    def is_complete(self, streams: tuple[str, ...]) -> bool:
-        """True when this sync read and wrote all of these streams to their ends."""
-        return all(stream in self.counts and stream not in self.failures for stream in streams)
+    def has_completed(self, streams: tuple[str, ...]) -> bool:
+        """True when all of these streams (at least one) were read and written to their ends."""
+        return bool(streams) and self.complete.issuperset(streams)
+
+
+def facts_of(log: SyncLog, *, url: str, watermarks: Mapping[str, str]) -> SyncFacts:
+    """The facts a sync log states, whoever started the sync."""
+    return SyncFacts(
+        tenant=log.tenant_id,
+        connector=ConnectorType(log.connector),
+        mode=log.sync_type,
+        workflow_id=log.workflow_id or "",
+        workflow_run_id=log.workflow_run_id or "",
+        workflow_url=url,
+        sync_log_id=log.id,
+        counts={stream: log.counts_of(stream) for stream in log.stream_counts},
+        complete=frozenset(s for s, sheet in log.stream_counts.items() if sheet.get("state") == "complete"),
+        watermarks=watermarks,
+        seconds=log.seconds,
+    )
 
 
 def materialization(
@@ -72,18 +87,16 @@ def materialization(
     )
 
 
-def sync_metadata(
-    facts: SyncFacts, streams: tuple[str, ...], rows: int | None = None
-) -> dict[str, dg.MetadataValue[Any]]:
+def sync_metadata(facts: SyncFacts, streams: tuple[str, ...], rows: int | None = None) -> Metadata:
     """Metadata of one asset: numbers that plot over time, then links and hints."""
     total = facts.total_of(streams)
-    found: dict[str, dg.MetadataValue[Any]] = {}
+    found: Metadata = {}
     if rows is not None:
         found["dagster/partition_row_count"] = dg.MetadataValue.int(rows)
     found |= {name: dg.MetadataValue.int(value) for name, value in total.as_dict().items()}
     found["balanced"] = dg.MetadataValue.bool(total.is_balanced)
-    if facts.duration_seconds is not None:
-        found["duration_seconds"] = dg.MetadataValue.float(facts.duration_seconds)
+    if facts.seconds is not None:
+        found["duration_seconds"] = dg.MetadataValue.float(round(facts.seconds, 3))
     found["sync_type"] = dg.MetadataValue.text(facts.mode.value)
     found |= workflow_links(facts)
     watermarks = [f"{s}: {facts.watermarks[s][:_LONGEST_WATERMARK]}" for s in streams if facts.watermarks.get(s)]
@@ -97,9 +110,9 @@ def sync_metadata(
     return found
 
 
-def workflow_links(facts: SyncFacts) -> dict[str, dg.MetadataValue[Any]]:
+def workflow_links(facts: SyncFacts) -> Metadata:
     """Where to look further: the workflow in the Temporal UI, the sync log."""
-    found: dict[str, dg.MetadataValue[Any]] = {"workflow_id": dg.MetadataValue.text(facts.workflow_id)}
+    found: Metadata = {"workflow_id": dg.MetadataValue.text(facts.workflow_id)}
     if facts.workflow_url:
         found["workflow"] = dg.MetadataValue.url(facts.workflow_url)
     if facts.sync_log_id:

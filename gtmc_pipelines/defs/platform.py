@@ -1,0 +1,95 @@
+"""The platform a run works with: settings, database and a line to Temporal, opened when first needed.
+
+Everything heavy is imported here and inside functions, so that definitions load fast and with
+nothing running.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+from pydantic import Field
+
+from gtmc_pipelines.model.connector_types import ConnectorType
+from gtmc_pipelines.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from gtmc_pipelines.storage.engine import Database
+    from gtmc_pipelines.workflows.client import SyncClient
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """An open platform. `client` may be used from any thread."""
+
+    settings: Settings
+    database: Database
+    client: SyncClient
+
+
+class GtmcResource(dg.ConfigurableResource[None]):
+    """GTM Clarity's platform. Addresses and keys come from the environment, never from run config."""
+
+    database_connections: int = Field(default=8, ge=1, description="Connections a process keeps to PostgreSQL.")
+
+    def settings(self) -> Settings:
+        """The validated environment. Raises Misuse that lists every problem."""
+        return load_settings()
+
+    @contextmanager
+    def database(self) -> Iterator[Database]:
+        """The platform's database, closed on exit. Raises Misuse when it can't be reached."""
+        from gtmc_pipelines.storage.engine import open_database
+
+        opened = open_database(self.settings().required("database_url"), pool_size=self.database_connections)
+        try:
+            yield opened
+        finally:
+            opened.close()
+
+    @contextmanager
+    def open(self) -> Iterator[Platform]:
+        """Database and Temporal, closed on exit. Raises Misuse when either can't be reached."""
+        from gtmc_pipelines.workflows.client import SyncClient
+
+        settings = self.settings()
+        with self.database() as database, SyncClient.open(settings) as client:
+            yield Platform(settings, database, client)
+
+    def connected_tenants(self, types: tuple[ConnectorType, ...]) -> Mapping[ConnectorType, list[str]]:
+        """Tenants of each type whose connector is authenticated, whatever its last sync did."""
+        from gtmc_pipelines.storage.read_models import connected_tenants
+
+        with self.database() as database:
+            return {connector: connected_tenants(database, connector) for connector in types}
+
+    def due_tenants(self, connector: ConnectorType, at: datetime) -> list[str]:
+        """Tenants whose connector of this type is due for a scheduled sync at `at`, longest unsynced first.
+
+        Left out: running, deferred to later, waiting for the user; and a connector with a cron of its
+        own that has not come round since its last start.
+        """
+        from gtmc_pipelines.storage.read_models import due_connectors
+
+        with self.database() as database:
+            found = due_connectors(database, connector, at)
+        return [
+            due.tenant_id
+            for due in found
+            if due.schedule_cron is None
+            or has_come_round(due.schedule_cron, due.schedule_timezone, due.last_started_at, at)
+        ]
+
+
+def has_come_round(cron: str, timezone: str, last_started_at: datetime | None, at: datetime) -> bool:
+    """True when `cron`, read in `timezone`, has a moment after the last start and not after `at`."""
+    from croniter import croniter
+
+    latest: datetime = croniter(cron, (at + timedelta(seconds=1)).astimezone(ZoneInfo(timezone))).get_prev(datetime)
+    return last_started_at is None or latest > last_started_at

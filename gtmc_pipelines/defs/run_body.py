@@ -1,0 +1,123 @@
+"""What happens inside a run: one tenant, or a sweep over many with bounded concurrency, and the truth recorded."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+
+import dagster as dg
+
+from gtmc_pipelines.defs.config import SyncConfig
+from gtmc_pipelines.defs.metadata import workflow_links
+from gtmc_pipelines.defs.narrator import sheet_text
+from gtmc_pipelines.defs.order import SyncOrder, order_of, pin
+from gtmc_pipelines.defs.recording import already_recorded, events_of
+from gtmc_pipelines.defs.resources import VendorResource
+from gtmc_pipelines.defs.tenant_sync import Finished, RunSyncs
+from gtmc_pipelines.model.errors import GtmcError
+
+_NAMED_FAILURES = 20
+
+
+def run_syncs(context: dg.AssetExecutionContext, config: SyncConfig, resource: VendorResource) -> None:
+    """Do what the run asks for. Raises dg.Failure with one sentence and the next step when any tenant failed."""
+    try:
+        order = order_of(context, config, resource.connector)
+        pin(context, order)
+        with resource.gtmc.open() as platform:
+            platform.client.require_workers()
+            syncs = RunSyncs(platform, order, resource.follow_seconds)
+            try:
+                if order.is_sweep:
+                    _sweep(context, order, syncs, resource.sweep_concurrency)
+                else:
+                    _single(context, order, syncs)
+            except dg.DagsterExecutionInterruptedError:
+                _interrupted(context, syncs)
+                raise
+    except Exception as error:
+        fault = _fault_in(error)
+        if fault is None:
+            raise
+        raise dg.Failure(str(fault), metadata={"code": fault.code}, allow_retries=False) from None
+
+
+def _single(context: dg.AssetExecutionContext, order: SyncOrder, syncs: RunSyncs) -> None:
+    (tenant,) = order.tenants
+    context.log.info(f"{order.connector.label}, {order.mode} sync of {tenant}: {', '.join(order.streams)}")
+    finished = syncs.sync(tenant, context.log.info)
+    _record(context, finished, once=False)
+    if finished.problem:
+        links = {} if finished.facts is None else workflow_links(finished.facts)
+        raise dg.Failure(finished.problem, metadata=links, allow_retries=False)
+
+
+def _sweep(context: dg.AssetExecutionContext, order: SyncOrder, syncs: RunSyncs, concurrency: int) -> None:
+    """Every tenant to its end; one tenant's failure stops none of the others."""
+    context.log.info(f"{order.connector.label}, {order.mode} sync of {len(order.tenants):,} tenants")
+    problems: dict[str, str] = {}
+    with ThreadPoolExecutor(concurrency, thread_name_prefix="sweep") as pool:
+        try:
+            futures = {pool.submit(syncs.sync, tenant, lambda _: None): tenant for tenant in order.tenants}
+            for done in as_completed(futures):
+                finished = _finished(futures[done], done)
+                _record(context, finished, once=True)
+                if finished.problem:
+                    problems[finished.tenant] = finished.problem
+                    context.log.error(f"{finished.tenant}: {finished.problem}")
+        except BaseException:
+            syncs.detach()  # threads stop following, so that leaving the pool doesn't wait for the syncs
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    if problems:
+        raise _failure(len(order.tenants), problems)
+
+
+def _finished(tenant: str, done: Future[Finished]) -> Finished:
+    try:
+        return done.result()
+    except Exception as error:
+        fault = _fault_in(error)
+        if fault is None:
+            raise
+        return Finished(tenant, str(fault), None)
+
+
+def _fault_in(error: Exception) -> GtmcError | None:
+    """The fault in our words: its own, or an outage of the database; None for anything unexpected."""
+    from gtmc_pipelines.storage.outages import outage_in
+
+    return error if isinstance(error, GtmcError) else outage_in(error)
+
+
+def _record(context: dg.AssetExecutionContext, finished: Finished, *, once: bool) -> None:
+    """Store an event for each selected asset that is complete; with `once`, none that is on record already."""
+    facts = finished.facts
+    if facts is None:
+        return
+    totals = facts.total_of(tuple(facts.counts)).as_dict()
+    outcome = "not completed" if finished.problem else "done"
+    context.log.info(f"{finished.tenant} {outcome}: {sheet_text(totals)} {facts.workflow_url}".rstrip())
+    for event in events_of(facts, set(context.selected_asset_keys)):
+        if not (once and already_recorded(context.instance, event)):
+            context.log_event(event)
+
+
+def _interrupted(context: dg.AssetExecutionContext, syncs: RunSyncs) -> None:
+    """Terminated by a person: cancel the workflows too. A machine that goes down: leave them running."""
+    run = context.instance.get_run_by_id(context.run_id)
+    if run is not None and run.status is dg.DagsterRunStatus.CANCELING:
+        names = syncs.cancel()
+        context.log.warning(f"Terminated: {len(names)} workflows were asked to stop and close their books.")
+        return
+    syncs.detach()
+    context.log.warning("This process was stopped. The workflows go on; re-execute the run to attach to them again.")
+
+
+def _failure(total: int, problems: dict[str, str]) -> dg.Failure:
+    named = sorted(problems.items())[:_NAMED_FAILURES]
+    listing = "; ".join(f"{tenant}: {problem}" for tenant, problem in named[:3])
+    return dg.Failure(
+        f"{len(problems)} of {total} tenants failed. {listing}",
+        metadata={"failed": dg.MetadataValue.json(dict(named)), "failed_tenants": len(problems)},
+        allow_retries=False,
+    )

@@ -1,0 +1,167 @@
+"""One run's syncs: start a tenant's workflow or find it again, follow it to its end, give the facts."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from gtmc_pipelines.defs.metadata import SyncFacts, facts_of
+from gtmc_pipelines.defs.narrator import Narrator
+from gtmc_pipelines.defs.order import SyncOrder
+from gtmc_pipelines.defs.platform import Platform
+from gtmc_pipelines.model.catalog import STREAMS, CursorKind
+from gtmc_pipelines.model.connector_types import ConnectorStatus
+from gtmc_pipelines.model.errors import Broken, Misuse
+from gtmc_pipelines.model.ids import workflow_id
+from gtmc_pipelines.model.phases import SyncMode
+
+_ROUNDS = 5
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """How one tenant's sync ended. `problem` is one sentence with its next step, empty when all went well.
+
+    `facts` is None when the sync ended before it could open its log: then nothing was read.
+    """
+
+    tenant: str
+    problem: str
+    facts: SyncFacts | None
+
+
+class RunSyncs:
+    """The syncs of one Dagster run. `sync` may be called from several threads."""
+
+    def __init__(self, platform: Platform, order: SyncOrder, interval_seconds: float = 1.0) -> None:
+        self._platform = platform
+        self._order = order
+        self._interval = interval_seconds
+        self._open: set[str] = set()
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+
+    def sync(self, tenant: str, say: Say) -> Finished:
+        """Bring one tenant's sync to its end. A sync that fails is a Finished with its problem.
+
+        Raises Misuse for an unknown tenant, a connector that isn't connected, an unreachable service.
+        """
+        connector_id = self._connected(tenant)
+        at = self._order.moment.own
+        name = self._inherited(tenant, connector_id) or self._start(tenant, connector_id, at)
+        for round_ in range(1, _ROUNDS + 1):
+            finished, gave_way = self._follow(tenant, connector_id, name, say)
+            if not gave_way:
+                return finished
+            say("The sync that was running did less than this run asks for: starting our own now.")
+            name = self._start(tenant, connector_id, at + timedelta(milliseconds=round_))
+        raise Misuse(
+            "always_busy",
+            f"Tenant {tenant}'s {self._order.connector.label} connector was busy with other syncs each time.",
+            next_step="Start this one again when they are done: `gtmc syncs list` shows them.",
+        )
+
+    def cancel(self) -> list[str]:
+        """Ask every open workflow of this run to stop, start no more, and give their ids."""
+        self.detach()
+        with self._lock:
+            names = sorted(self._open)
+        for name in names:
+            self._platform.client.cancel(name)
+        return names
+
+    def detach(self) -> None:
+        """Stop following; the workflows go on."""
+        self._stop.set()
+
+    def _connected(self, tenant: str) -> str:
+        from gtmc_pipelines.storage.connectors import require_connector
+
+        found = require_connector(self._platform.database, tenant, self._order.connector.value)
+        if found.status is ConnectorStatus.DISCONNECTED:
+            raise Misuse(
+                "not_connected",
+                f"Tenant {tenant}'s {self._order.connector.label} connector is not connected.",
+                next_step=f"Connect it: `gtmc connectors connect --tenant {tenant} "
+                f"--connector {self._order.connector}`.",
+            )
+        return found.id
+
+    def _inherited(self, tenant: str, connector_id: str) -> str | None:
+        """The workflow a parent run left behind, if it still runs or completed unseen."""
+        client = self._platform.client
+        for moment in self._order.moment.inherited:
+            name = workflow_id(tenant, connector_id, moment)
+            if client.is_running(name):
+                return name
+            try:
+                outcome = client.outcome(name)
+            except Misuse as error:
+                if error.code != "unknown_workflow":
+                    raise
+                continue  # that parent never got as far as starting one
+            return name if outcome.is_success else None
+        return None
+
+    def _start(self, tenant: str, connector_id: str, at: datetime) -> str:
+        from gtmc_pipelines.workflows.inputs import SyncRequest
+
+        if self._stop.is_set():
+            raise Misuse("run_stopped", "The run was stopped before this tenant's sync started.")
+        request = SyncRequest(
+            tenant_id=tenant,
+            connector_id=connector_id,
+            connector_type=self._order.connector,
+            mode=self._order.mode,
+            streams=self._order.streams_asked,
+            trigger=self._order.trigger,
+            requested_by="dagster",
+            dagster_run_id=self._order.run_id,
+        )
+        return self._platform.client.start(request, at).workflow_id
+
+    def _follow(self, tenant: str, connector_id: str, name: str, say: Say) -> tuple[Finished, bool]:
+        """Follow a workflow to its end; True when it was somebody else's and did less than we want."""
+        with self._lock:
+            self._open.add(name)
+        say(f"Workflow {name} {self._url(name)}".rstrip())
+        narrator = Narrator(say)
+        for progress in self._platform.client.follow(name, self._interval):
+            narrator.tell(progress)
+            if self._stop.is_set():
+                raise Misuse("run_stopped", f"The run was stopped while {name} was running.")
+        outcome = self._platform.client.outcome(name)
+        with self._lock:  # not when interrupted: `cancel` must still find it
+            self._open.discard(name)
+        facts = self._facts(tenant, connector_id, outcome.held_by or name)
+        problem = "" if outcome.is_success else f"{outcome.error} {outcome.next_step}".strip()
+        gave_way = bool(outcome.held_by) and not self._covers(facts)
+        return Finished(tenant, problem, facts), gave_way
+
+    def _covers(self, facts: SyncFacts | None) -> bool:
+        if facts is None or (self._order.mode is SyncMode.FULL and facts.mode is not SyncMode.FULL):
+            return False
+        return set(facts.counts).issuperset(self._order.streams)
+
+    def _facts(self, tenant: str, connector_id: str, name: str) -> SyncFacts | None:
+        from gtmc_pipelines.storage.cursors import list_states
+        from gtmc_pipelines.storage.sync_history import get_sync
+
+        log = get_sync(self._platform.database, tenant, name)
+        if log is None:
+            return None
+        if log.completed_at is None:
+            raise Broken("sync_log_open", f"Workflow {name} has ended but its sync log is still open.")
+        plain = {s.name for s in STREAMS[self._order.connector] if s.cursor_kind is not CursorKind.TOKEN}
+        with self._platform.database.tenant(tenant) as connection:
+            states = list_states(connection, tenant, connector_id)
+        watermarks = {s.stream: s.watermark for s in states if s.watermark and s.stream in plain and not s.slice}
+        return facts_of(log, url=self._url(name), watermarks=watermarks)
+
+    def _url(self, name: str) -> str:
+        from gtmc_pipelines.workflows.client import workflow_url
+
+        return workflow_url(self._platform.settings, name)
