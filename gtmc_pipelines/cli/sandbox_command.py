@@ -1,9 +1,69 @@
-"""gtmc sandbox."""
+"""gtmc sandbox: imitated vendors on this machine, served until stopped."""
 
 from __future__ import annotations
 
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
 import typer
+from rich.table import Table
+
+from gtmc_pipelines.cli.console import AsJson, console
+from gtmc_pipelines.model.errors import Misuse
+from gtmc_pipelines.sandbox.options import SandboxMisuse, SandboxOptions, parse_size
+from gtmc_pipelines.sandbox.server import serve
+
+_NEXT_STEP = "See `gtmc sandbox --help`."
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file to `gtmc`."""
+    app.command("sandbox")(sandbox)
+
+
+def sandbox(
+    as_json: AsJson = False,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", "--ports-from", help="First port: http, then https, then the next vendor. 0: free.")
+    ] = 0,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same data.")] = 7,
+    vendor: Annotated[list[str] | None, typer.Option(help="Only these vendors. Repeat it.")] = None,
+    size: Annotated[list[str] | None, typer.Option(help="Live records a tenant: contacts=200000. Repeat it.")] = None,
+    tenants: Annotated[str, typer.Option(help="Tenants that have data, comma-separated.")] = "acme,globex,initech",
+    state_dir: Annotated[Path | None, typer.Option(help="Keep CA, grants and changes here for the next start.")] = None,
+) -> None:
+    """Serve imitated vendors until stopped: real protocols, made-up data, faults on request."""
+    try:
+        options = SandboxOptions(
+            host=host,
+            first_port=port,
+            seed=seed,
+            vendors=tuple(vendor or ()),
+            tenants=tuple(name.strip() for name in tenants.split(",") if name.strip()),
+            sizes=dict(parse_size(text) for text in size or ()),
+            state_dir=state_dir,
+        )
+        serve(options, _print_json if as_json else _print_table)
+    except SandboxMisuse as misuse:
+        raise Misuse("sandbox_misuse", str(misuse), next_step=_NEXT_STEP) from None
+
+
+def _print_json(announcement: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(announcement) + "\n")
+    sys.stdout.flush()
+
+
+def _print_table(announcement: dict[str, Any]) -> None:
+    table = Table(title=f"sandbox, seed {announcement['seed']}", title_justify="left", header_style="bold")
+    for column in ("vendor", "http", "https"):
+        table.add_column(column)
+    for name, vendor in announcement["vendors"].items():
+        table.add_row(name, vendor["http"], vendor["https"])
+    console.print(table)
+    console.print(f"CA for https: {announcement['ca_file']}", soft_wrap=True)
+    for vendor in announcement["vendors"].values():
+        console.print(f"  curl {vendor['docs']}", highlight=False, soft_wrap=True)
+    console.print("Credentials: start it with --json. Stop with Ctrl-C.")

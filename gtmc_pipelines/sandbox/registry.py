@@ -1,0 +1,28 @@
+"""The vendors there are. A new one is a folder with a `Vendor` and one line here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from gtmc_pipelines.sandbox.knobs import Knobs
+from gtmc_pipelines.sandbox.options import SandboxMisuse, SandboxOptions
+from gtmc_pipelines.sandbox.salesforce.vendor import SalesforceVendor
+from gtmc_pipelines.sandbox.vendor import Vendor
+
+VENDORS: Mapping[str, Callable[[SandboxOptions, Knobs], Vendor]] = {
+    "salesforce": SalesforceVendor,
+}
+"""Vendor by name; the position decides its port under `--ports-from`."""
+
+
+def vendors_of(options: SandboxOptions, knobs: Knobs) -> list[Vendor]:
+    """The vendors asked for. Raises SandboxMisuse for an unknown vendor or size name."""
+    unknown = sorted(set(options.vendors) - set(VENDORS))
+    if unknown:
+        raise SandboxMisuse(f"There is no vendor {unknown[0]!r}; known are {', '.join(VENDORS)}.")
+    vendors = [make(options, knobs) for name, make in VENDORS.items() if not options.vendors or name in options.vendors]
+    sizes = {size for vendor in vendors for size in vendor.sizes}
+    strange = sorted(set(options.sizes) - sizes)
+    if strange:
+        raise SandboxMisuse(f"There is no size {strange[0]!r}; known are {', '.join(sorted(sizes))}.")
+    return vendors
