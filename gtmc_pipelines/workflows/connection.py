@@ -14,13 +14,17 @@ from temporalio.service import RPCError
 from gtmc_pipelines.model.errors import Misuse
 
 CONNECT_SECONDS = 5.0
+_PAUSE_SECONDS = 0.1
 
 
-async def connect(address: str, namespace: str, *, runtime: Runtime | None = None, identity: str = "") -> Client:
-    """A connected client. Raises Misuse in one sentence within about five seconds otherwise.
+async def connect(
+    address: str, namespace: str, *, runtime: Runtime | None = None, identity: str = "", patience_seconds: float = 1.0
+) -> Client:
+    """A connected client. Raises Misuse in one sentence otherwise, within about five seconds.
 
-    TLS and API key come from the TEMPORAL_* variables of temporalio.envconfig; per-user profile
-    files are not read, so that a machine's leftovers can't redirect a worker.
+    A server that refuses is asked again for `patience_seconds`: it may be starting. TLS and API key
+    come from the TEMPORAL_* variables of temporalio.envconfig; per-user profile files are not read,
+    so that a machine's leftovers can't redirect a worker.
     """
     options: dict[str, Any] = dict(ClientConfig.load_client_connect_config(disable_file=True))
     options |= {"target_host": address, "namespace": namespace, "data_converter": pydantic_data_converter}
@@ -28,11 +32,16 @@ async def connect(address: str, namespace: str, *, runtime: Runtime | None = Non
         options["runtime"] = runtime
     if identity:
         options["identity"] = identity
-    try:
-        async with asyncio.timeout(CONNECT_SECONDS):
-            return await Client.connect(**options)
-    except (RuntimeError, RPCError, TimeoutError):
-        raise unreachable(address) from None
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + patience_seconds
+    while True:
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                return await Client.connect(**options)
+        except (RuntimeError, RPCError, TimeoutError):
+            if clock() >= deadline:
+                raise unreachable(address) from None
+        await asyncio.sleep(_PAUSE_SECONDS)
 
 
 def unreachable(address: str) -> Misuse:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
 from gtmc_pipelines.model.errors import Retry
+
+_PATIENCE = timedelta(seconds=10)
 
 
 async def is_running(client: Client, workflow_id: str) -> bool:
@@ -15,7 +19,7 @@ async def is_running(client: Client, workflow_id: str) -> bool:
     over because a question wasn't answered.
     """
     try:
-        described = await client.get_workflow_handle(workflow_id).describe()
+        described = await client.get_workflow_handle(workflow_id).describe(rpc_timeout=_PATIENCE)
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND:
             return False

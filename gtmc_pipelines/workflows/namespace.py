@@ -25,6 +25,7 @@ from gtmc_pipelines.workflows.connection import connect
 from gtmc_pipelines.workflows.inputs import SEARCH_KEYS
 
 RETENTION_DAYS = 30
+_PATIENCE_SECONDS = 10.0  # an embedded server's port answers a moment before its frontend does
 
 
 def prepare_namespace(address: str, namespace: str) -> None:
@@ -36,7 +37,7 @@ def prepare_namespace(address: str, namespace: str) -> None:
 
 
 async def _prepare(address: str, namespace: str) -> None:
-    client = await connect(address, namespace)
+    client = await connect(address, namespace, patience_seconds=_PATIENCE_SECONDS)
     try:
         await _add_attributes(client, namespace)
         await client.workflow_service.update_namespace(

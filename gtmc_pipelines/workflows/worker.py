@@ -32,7 +32,6 @@ from gtmc_pipelines.workflows.stuck import free_stuck
 
 _SWITCH_SECONDS = 0.0005  # the default 5 ms lets the reader hold the interpreter each time a write returns
 _GRACE = timedelta(seconds=20)
-_ASK_SECONDS = 15.0
 _log = logging.getLogger(__name__)
 
 
@@ -114,7 +113,7 @@ def _asker(client: Client) -> Callable[[str], bool]:
     loop = asyncio.get_running_loop()
 
     def ask(workflow_id: str) -> bool:
-        return asyncio.run_coroutine_threadsafe(is_running(client, workflow_id), loop).result(_ASK_SECONDS)
+        return asyncio.run_coroutine_threadsafe(is_running(client, workflow_id), loop).result()
 
     return ask
 

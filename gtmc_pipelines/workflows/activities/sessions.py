@@ -37,7 +37,7 @@ class RememberedCredentials:
 
 
 def open_session(services: Services, row: ConnectorRow) -> Session:
-    """An authenticated session of the row's connector; the caller closes it. Raises Reauthorize when it needs the user."""
+    """An authenticated session of the row's connector; the caller closes it. Raises Reauthorize."""
     settings = compose(services.settings, row)
     services.redactor.remember(*settings.app.values())
     stored = StoredCredentials(services.database, services.key_ring, row.tenant_id, row.id)
