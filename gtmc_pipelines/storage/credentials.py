@@ -8,9 +8,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from psycopg.types.json import Jsonb
-from sqlalchemy.exc import OperationalError
 
-from gtmc_pipelines.model.errors import Misuse
+from gtmc_pipelines.model.errors import Misuse, Retry
 from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines.storage.statements import Handle, row, rows, run
 from gtmc_pipelines.vault.keyring import KeyRing, SealContext
@@ -82,7 +81,7 @@ class StoredCredentials:
                     return current
                 renewed = {**current, **exchange(current)}
                 self._store(connection, renewed)
-        except OperationalError:
+        except Retry:
             if renewed is None:
                 raise
             # The vendor has taken back the old refresh token: the new one must not be lost to a dropped connection.

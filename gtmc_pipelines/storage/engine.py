@@ -14,8 +14,9 @@ from typing import Any
 import psycopg
 from sqlalchemy import URL, Connection, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from gtmc_pipelines.model.errors import Misuse
+from gtmc_pipelines.model.errors import Misuse, Retry
 
 APP_ROLE = "gtmc_app"
 FLEET_ROLE = "gtmc_fleet"
@@ -27,7 +28,11 @@ _CONNECT_SECONDS = 10
 
 
 class Database:
-    """A pool of connections and the four ways to use one. Thread-safe; close it when done."""
+    """A pool of connections and the four ways to use one. Thread-safe; close it when done.
+
+    A transaction that loses its connection, a deadlock, or a pool with nothing free is raised as
+    Retry `database_unavailable`.
+    """
 
     def __init__(self, url: str, *, pool_size: int = 8) -> None:
         self.url = database_url(url)
@@ -42,7 +47,7 @@ class Database:
     @contextmanager
     def tenant(self, tenant_id: str) -> Iterator[Connection]:
         """One transaction that sees this tenant's rows only. Commits on exit, rolls back on an exception."""
-        with self._engine.begin() as connection:
+        with self._transaction() as connection:
             connection.exec_driver_sql(
                 "SELECT set_config(%(name)s, %(tenant)s, true)", {"name": TENANT_SETTING, "tenant": tenant_id}
             )
@@ -51,16 +56,25 @@ class Database:
     @contextmanager
     def fleet(self) -> Iterator[Connection]:
         """One read-only transaction over all tenants: operational columns, never config, raw or canonical rows."""
-        with self._engine.begin() as connection:
+        with self._transaction() as connection:
             connection.exec_driver_sql(f"SET LOCAL ROLE {FLEET_ROLE}; SET TRANSACTION READ ONLY")
             yield connection
 
     @contextmanager
     def operator(self) -> Iterator[Connection]:
         """One transaction that may add and list tenants, and do nothing else."""
-        with self._engine.begin() as connection:
+        with self._transaction() as connection:
             connection.exec_driver_sql(f"SET LOCAL ROLE {OPERATOR_ROLE}")
             yield connection
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        """A transaction whose lost connection, deadlock or full pool is a Retry, without the statement."""
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except (OperationalError, PoolTimeout, psycopg.OperationalError) as error:
+            raise _unavailable(self.url, error) from None
 
     def raw_connection(self) -> psycopg.Connection[Any]:
         """A connection of its own for the write path, outside the pool; the caller closes it.
@@ -141,6 +155,16 @@ def unreachable(url: URL) -> Misuse:
         "database_unreachable",
         f"PostgreSQL at {place_of(url)} can't be reached.",
         next_step="Start it (`gtmc up` starts an embedded one), or correct GTMC_DATABASE_URL.",
+    )
+
+
+def _unavailable(url: URL, error: Exception) -> Retry:
+    cause = error.orig if isinstance(error, OperationalError) else error
+    state = getattr(cause, "sqlstate", None)
+    return Retry(
+        "database_unavailable",
+        f"PostgreSQL at {place_of(url)} dropped or refused the work{f' ({state})' if state else ''}.",
+        next_step="It is tried again; if this lasts, `gtmc doctor` says more.",
     )
 
 

@@ -59,7 +59,7 @@ def new_database_url(postgres_url: str) -> Iterator[Callable[[], str]]:
     yield make
     with psycopg.connect(libpq(postgres_url), autocommit=True) as connection:
         for name in names:
-            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+            connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
 def libpq(url: str) -> str:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
+from types import ModuleType
+from typing import Any
 
 import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import CheckConstraint, NullPool, create_engine
+from sqlalchemy import CheckConstraint, NullPool, create_engine, make_url
 
 from gtmc_pipelines.model.catalog import STREAMS
 from gtmc_pipelines.model.entities import ENTITIES
 from gtmc_pipelines.model.errors import Misuse
+from gtmc_pipelines.storage.connectors import add_connector
 from gtmc_pipelines.storage.data_tables import CANONICAL, RAW
 from gtmc_pipelines.storage.engine import Database, open_database
 from gtmc_pipelines.storage.migrate import current_revision, migrate
 from gtmc_pipelines.storage.tables import METADATA
+from gtmc_pipelines.storage.tenants import add_tenant
 from gtmc_pipelines_tests.storage.conftest import libpq
 
 
@@ -98,6 +104,67 @@ def test_a_database_that_was_never_migrated_is_named_with_the_next_step(new_data
     assert raised.value.code == "database_not_ready"
 
 
+@pytest.fixture
+def login(superuser: psycopg.Connection[Any]) -> Iterator[str]:
+    """An ordinary login: no superuser, may not create roles; its password is its name."""
+    name = f"login_{uuid.uuid4().hex[:10]}"
+    superuser.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{name}'")
+    yield name
+    superuser.execute(f"DROP ROLE {name}")
+
+
+@pytest.mark.services
+def test_an_ordinary_login_owns_the_schema_and_still_sees_nothing_without_a_tenant(
+    new_database_url: Callable[[], str], superuser: psycopg.Connection[Any], login: str
+) -> None:
+    url = make_url(new_database_url()).set(username=login, password=login)
+    superuser.execute(f"GRANT gtmc_app, gtmc_fleet, gtmc_operator TO {login} WITH INHERIT FALSE")
+    superuser.execute(f"ALTER DATABASE {url.database} OWNER TO {login}")
+    text = url.render_as_string(hide_password=False)
+    migrate(text)
+    database = open_database(text)
+    add_tenant(database, "acme")
+    add_connector(database, "acme", "salesforce")
+    database.close()
+    with psycopg.connect(libpq(text)) as connection:
+        assert connection.execute("SELECT current_user").fetchone() == (login,)
+        assert connection.execute("SELECT count(*) FROM connectors").fetchone() == (0,)
+    with psycopg.connect(libpq(text)) as connection:
+        connection.execute("SELECT set_config('gtmc.tenant_id', 'acme', true)")
+        assert connection.execute("SELECT count(*) FROM connectors").fetchone() == (1,)
+    superuser.execute(f"DROP DATABASE {url.database} WITH (FORCE)")
+    superuser.execute(f"REVOKE gtmc_app, gtmc_fleet, gtmc_operator FROM {login}")
+
+
+@pytest.mark.services
+def test_a_login_that_may_not_act_as_the_app_role_is_told_the_grant(
+    postgres_url: str, database: Database, login: str
+) -> None:
+    url = make_url(postgres_url).set(username=login, password=login)
+    with pytest.raises(Misuse, match=f"GRANT gtmc_app, gtmc_fleet, gtmc_operator TO {login}") as raised:
+        open_database(url.render_as_string(hide_password=False))
+    assert raised.value.code == "database_not_ready"
+
+
+@pytest.mark.services
+def test_a_login_that_may_create_roles_makes_them_itself(
+    new_database_url: Callable[[], str], superuser: psycopg.Connection[Any], login: str
+) -> None:
+    """On a server where nobody has migrated: the roles are made anew under other names, by the same words."""
+    made = f"made_{uuid.uuid4().hex[:8]}"
+    words = revision_0005().ROLES.replace("gtmc_app", f"{made}_app")
+    words = words.replace("gtmc_fleet", f"{made}_fleet").replace("gtmc_operator", f"{made}_operator")
+    url = make_url(new_database_url()).set(username=login, password=login)
+    superuser.execute(f"ALTER ROLE {login} CREATEROLE")
+    superuser.execute(f"ALTER DATABASE {url.database} OWNER TO {login}")
+    with psycopg.connect(libpq(url.render_as_string(hide_password=False)), autocommit=True) as connection:
+        for _ in range(2):
+            connection.execute(words)
+        connection.execute(f"SET ROLE {made}_app")
+    superuser.execute(f"DROP DATABASE {url.database} WITH (FORCE)")
+    superuser.execute(f"DROP ROLE {made}_app, {made}_fleet, {made}_operator")
+
+
 def test_an_unreachable_database_is_named_without_its_password() -> None:
     for attempt in (open_database, migrate, current_revision):
         with pytest.raises(Misuse) as raised:
@@ -114,3 +181,8 @@ def test_a_url_of_something_else_is_refused_without_repeating_it(text: str) -> N
         open_database(text)
     assert raised.value.code == "bad_database_url"
     assert "hunter2" not in repr(raised.value)
+
+
+def revision_0005() -> ModuleType:
+    """The revision that makes roles (its file's name starts with a letter, so it imports)."""
+    return import_module("gtmc_pipelines.storage.migrations.versions.r0005_roles_and_row_security")

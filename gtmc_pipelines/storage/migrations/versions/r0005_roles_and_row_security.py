@@ -16,14 +16,19 @@ ROLES = """
 DO $$
 DECLARE
     wanted text;
+    -- Since PostgreSQL 16 who creates a role is a member of it, but may not act as it before a grant;
+    -- and a member need not inherit: the login must not see through the fleet's policies unasked.
+    is_16 boolean := current_setting('server_version_num')::int >= 160000;
+    membership text := CASE WHEN is_16 THEN 'SET' ELSE 'MEMBER' END;
+    terms text := CASE WHEN is_16 THEN ' WITH INHERIT FALSE, SET TRUE' ELSE '' END;
 BEGIN
     FOREACH wanted IN ARRAY ARRAY['gtmc_app', 'gtmc_fleet', 'gtmc_operator'] LOOP
         BEGIN
             IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = wanted) THEN
                 EXECUTE format('CREATE ROLE %I NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS', wanted);
             END IF;
-            IF NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN
-                EXECUTE format('GRANT %I TO %I', wanted, current_user);
+            IF NOT pg_has_role(current_user, wanted, membership) THEN
+                EXECUTE format('GRANT %I TO %I', wanted, current_user) || terms;
             END IF;
         EXCEPTION WHEN duplicate_object OR unique_violation THEN
             NULL;  -- the other migration made it
