@@ -1,0 +1,77 @@
+"""The demo's result: one table for people, `demo.json` for scripts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from gtmc_pipelines.cli.demo_setup import Subject
+from gtmc_pipelines.cli.demo_syncs import Results
+from gtmc_pipelines.cli.truth.compare import Verdict
+from gtmc_pipelines.model.counters import Counts
+from gtmc_pipelines.storage.sync_history import SyncLog
+
+_NUMBERS = ("read", "created", "updated", "unchanged", "deleted", "failed", "skipped")
+
+
+def report_of(subject: Subject, full: SyncLog, incremental: SyncLog, verdict: Verdict) -> dict[str, Any]:
+    """One object of `demo.json`: totals of both syncs, each sync by itself, and whether the tables are true."""
+    total = full.counts + incremental.counts
+    return {
+        "tenant": subject.tenant_id,
+        "connector": str(subject.connector),
+        **total.as_dict(),
+        "seconds": round((full.seconds or 0) + (incremental.seconds or 0), 2),
+        "workflow_id": incremental.workflow_id,
+        "dagster_run_id": incremental.dagster_run_id,
+        "truth": verdict.is_true,
+        "canonical_rows": verdict.rows,
+        "differences": verdict.differences[:20],
+        "syncs": [_sync(full), _sync(incremental)],
+    }
+
+
+def _sync(log: SyncLog) -> dict[str, Any]:
+    return {
+        "sync_type": str(log.sync_type),
+        "status": str(log.status),
+        **log.counts.as_dict(),
+        "is_balanced": log.counts.is_balanced,
+        "seconds": round(log.seconds or 0, 2),
+        "workflow_id": log.workflow_id,
+        "dagster_run_id": log.dagster_run_id,
+    }
+
+
+def reports(full: Results, incremental: Results, verdicts: Mapping[Subject, Verdict]) -> list[dict[str, Any]]:
+    """All objects of `demo.json`, in the order of the subjects."""
+    return [report_of(subject, full[subject], incremental[subject], verdicts[subject]) for subject in verdicts]
+
+
+def write(path: Path, objects: Sequence[Mapping[str, Any]]) -> None:
+    """Write `demo.json`."""
+    path.write_text(json.dumps(objects, indent=2) + "\n")
+
+
+def table_of(objects: Sequence[Mapping[str, Any]]) -> Table:
+    """Connector × tenant with the totals of both syncs."""
+    table = Table(
+        title="Full sync, changes at the vendors, incremental sync", title_justify="left", header_style="bold"
+    )
+    for column in ("connector", "tenant"):
+        table.add_column(column)
+    for column in (*_NUMBERS, "seconds"):
+        table.add_column(column, justify="right")
+    table.add_column("tables = vendor")
+    for entry in objects:
+        numbers = (f"{entry[name]:,}" for name in _NUMBERS)
+        mark = "[green]✓ true[/green]" if entry["truth"] else f"[red]✗ {len(entry['differences'])}+ differ[/red]"
+        table.add_row(entry["connector"], entry["tenant"], *numbers, f"{entry['seconds']:.1f}", mark)
+    total = sum((Counts.of(dict(entry)) for entry in objects), Counts())
+    table.add_section()
+    table.add_row("all", "", *(f"{getattr(total, name):,}" for name in _NUMBERS))
+    return table

@@ -1,0 +1,80 @@
+"""The demo's syncs: launched in Dagster, watched in `sync_logs` while they run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rich.live import Live
+from rich.table import Table
+
+from gtmc_pipelines.cli.console import console
+from gtmc_pipelines.cli.demo_setup import Subject
+from gtmc_pipelines.defs.launch import RunningDagster
+from gtmc_pipelines.model.connector_types import ConnectorType
+from gtmc_pipelines.model.errors import Broken
+from gtmc_pipelines.model.phases import SyncMode
+from gtmc_pipelines.storage.engine import Database
+from gtmc_pipelines.storage.sync_history import SyncLog, list_syncs
+
+Results = Mapping[Subject, SyncLog]
+
+
+def sync_through_dagster(
+    dagster: RunningDagster, database: Database, subjects: Sequence[Subject], mode: SyncMode
+) -> Results:
+    """One sweep run per connector type over all its tenants; gives the sync log of each subject.
+
+    Raises Broken naming the run that failed, with its address.
+    """
+    runs = {connector: _launch(dagster, connector, subjects, mode) for connector in _types(subjects)}
+    statuses: dict[str, str] = {}
+    with Live(console=console, refresh_per_second=4, transient=True) as live:
+        for statuses in dagster.follow(list(runs.values())):  # noqa: B007 - the last one is used below
+            live.update(_progress(_logs(database, subjects, runs), subjects))
+    for connector, run in runs.items():
+        if statuses[run] != "SUCCESS":
+            raise Broken(
+                "dagster_run_failed",
+                f"The {mode} {connector.label} run ended with {statuses[run]}.",
+                next_step=f"Its log says why: {dagster.run_url(run)}.",
+            )
+    return _logs(database, subjects, runs)
+
+
+def _types(subjects: Sequence[Subject]) -> list[ConnectorType]:
+    return list(dict.fromkeys(subject.connector for subject in subjects))
+
+
+def _launch(dagster: RunningDagster, connector: ConnectorType, subjects: Sequence[Subject], mode: SyncMode) -> str:
+    tenants = [subject.tenant_id for subject in subjects if subject.connector is connector]
+    for tenant in tenants:
+        dagster.add_partition(f"{connector}_tenants", tenant)
+    config = {"ops": {str(connector): {"config": {"sync_type": str(mode), "tenant_ids": tenants}}}}
+    return dagster.launch(f"{connector}_sync", config, {"gtmc/demo": "true"})
+
+
+def _logs(database: Database, subjects: Sequence[Subject], runs: Mapping[ConnectorType, str]) -> dict[Subject, SyncLog]:
+    found = {}
+    for subject in subjects:
+        for log in list_syncs(database, subject.tenant_id, subject.connector_id, limit=3):
+            if log.dagster_run_id == runs[subject.connector]:
+                found[subject] = log
+                break
+    return found
+
+
+def _progress(logs: Results, subjects: Sequence[Subject]) -> Table:
+    table = Table(header_style="bold")
+    for column in ("connector", "tenant", "phase", "read", "created", "updated", "unchanged", "deleted", "failed"):
+        table.add_column(column, justify="left" if column in {"connector", "tenant", "phase"} else "right")
+    for subject in subjects:
+        log = logs.get(subject)
+        if log is None:
+            table.add_row(subject.connector.label, subject.tenant_id, "waiting for Dagster")
+            continue
+        counts = log.counts
+        numbers = (counts.read, counts.created, counts.updated, counts.unchanged, counts.deleted, counts.failed)
+        table.add_row(
+            subject.connector.label, subject.tenant_id, log.phase or log.status, *(f"{number:,}" for number in numbers)
+        )
+    return table
