@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 
@@ -22,8 +22,7 @@ from gtmc_pipelines.storage.write_errors import describe, is_of_a_record
 _TOMBSTONE = b"{}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Staged:
+class _Staged(NamedTuple):
     record: SourceRecord
     fate: Fate
     line: bytes
@@ -32,10 +31,11 @@ class _Staged:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a committed batch did. `letters` is how many dead letters it left, `rows` how many rows it landed."""
+    """What a committed batch did: ids it left as dead letters, ids whose letters it closed, rows it landed."""
 
     counts: Counts
-    letters: int = 0
+    letters: frozenset[str] = frozenset()
+    resolved: frozenset[str] = frozenset()
     rows: int = 0
 
 
@@ -59,8 +59,11 @@ class BatchTransaction:
         self._letters: list[NewLetter] = []
         self._landed: set[str] = set()
 
-    def run(self, *, has_open_letters: bool) -> Written:
-        """Write everything. Raises psycopg.Error, the lease's error, or Broken `sheet_unbalanced`."""
+    def run(self, open_letters: Collection[str]) -> Written:
+        """Write everything; `open_letters` are the ids that wait as dead letters.
+
+        Raises psycopg.Error, the lease's error, or Broken `sheet_unbalanced`.
+        """
         target, connection = self._plan.target, self._connection
         self._batch_id = bookkeeping.begin(connection, target)
         stored = self._plan.raw.stored_hashes(connection, list(self._prepared.newest))
@@ -71,10 +74,13 @@ class BatchTransaction:
             self._write([self._staged(key, key in stored) for key in changed])
         self._letters += bookkeeping.letters_of_unlandable(self._batch, self._prepared, self._batch_id)
         self._add(failed=len(self._letters))
-        self._keep_books(has_open_letters)
-        return Written(self._counts, len(self._letters), len(self._landed))
+        resolved = self._keep_books(open_letters)
+        return Written(
+            self._counts, frozenset(letter.external_id for letter in self._letters), resolved, len(self._landed)
+        )
 
-    def _keep_books(self, has_open_letters: bool) -> None:
+    def _keep_books(self, open_letters: Collection[str]) -> frozenset[str]:
+        """Dead letters, marks, counts, checkpoint; gives the ids whose letters were closed."""
         target, connection = self._plan.target, self._connection
         if not self._counts.is_balanced:
             raise Broken("sheet_unbalanced", f"A batch of {target.stream.name} doesn't add up: {self._counts}.")
@@ -83,10 +89,11 @@ class BatchTransaction:
             unlanded = [key for key in self._prepared.newest if key not in self._landed]
             bookkeeping.mark_seen(connection, target, unlanded)
         bookkeeping.dead_letter(connection, target, self._batch_id, self._letters)
-        if has_open_letters:
-            fine = [key for key in self._prepared.newest if key not in failed]
-            bookkeeping.resolve_letters(connection, target, fine)
+        fine = frozenset(key for key in open_letters if key in self._prepared.newest and key not in failed)
+        if fine:
+            bookkeeping.resolve_letters(connection, target, list(fine))
         bookkeeping.close(connection, target, self._batch, self._counts)
+        return fine
 
     def _staged(self, key: str, is_stored: bool) -> _Staged:
         record, digest = self._prepared.newest[key], self._prepared.hashes[key]

@@ -21,6 +21,7 @@ from gtmc_pipelines.storage.staging import prepare_session
 from gtmc_pipelines.storage.write_errors import describe, is_of_a_record, is_of_the_server, unreachable
 
 ATTEMPTS = 3
+_LETTERS_KNOWN = 50_000  # ids of dead letters kept in memory; with more of them every batch asks the table
 _ANALYZE_AFTER_ROWS = 10_000
 
 _log = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ class BatchWriter:
         self._target = target
         self._plan = BatchPlan(target, mappers)
         self._connection: psycopg.Connection[Any] | None = None
-        self._has_open_letters: bool | None = None
+        self._open_letters: set[str] | None = None
         self._rows_until_analyze = _ANALYZE_AFTER_ROWS
 
     def __enter__(self) -> Self:
@@ -63,8 +64,8 @@ class BatchWriter:
         """
         prepared = prepare(batch.records, self._plan.content_hash)
         written = self._persistently(batch, prepared)
-        if written.letters:
-            self._has_open_letters = True
+        if self._open_letters is not None and len(self._open_letters) <= _LETTERS_KNOWN:
+            self._open_letters = self._open_letters - written.resolved | written.letters
         self._analyze_once(written.rows)
         return written.counts
 
@@ -94,11 +95,12 @@ class BatchWriter:
 
     def _transact(self, batch: Batch, prepared: Prepared, *, isolate: bool) -> Written:
         connection = self._connected()
-        if self._has_open_letters is None:
-            self._has_open_letters = bookkeeping.has_open_letters(connection, self._target)
+        if self._open_letters is None:
+            self._open_letters = bookkeeping.open_letters(connection, self._target, _LETTERS_KNOWN + 1)
+        waiting = self._open_letters if len(self._open_letters) <= _LETTERS_KNOWN else prepared.newest.keys()
         transaction = BatchTransaction(connection, self._plan, batch, prepared, isolate=isolate)
         with connection.transaction():
-            return transaction.run(has_open_letters=self._has_open_letters)
+            return transaction.run(waiting)
 
     def _give_up(self, batch: Batch, prepared: Prepared, cause: str) -> Written:
         """Dead-letter every record of the batch with its payload, and move on."""
@@ -109,7 +111,7 @@ class BatchWriter:
                 counts = bookkeeping.dead_letter_batch(connection, self._target, batch, prepared, ATTEMPTS, cause)
         except psycopg.Error as error:
             raise unreachable(error) from None
-        return Written(counts, counts.failed)
+        return Written(counts, frozenset(prepared.newest))
 
     def _connected(self) -> psycopg.Connection[Any]:
         """The connection, made again when it broke. Raises psycopg.OperationalError when that fails."""

@@ -99,11 +99,13 @@ def dead_letter_batch(
     return counts
 
 
-def has_open_letters(connection: psycopg.Connection[Any], target: BatchTarget) -> bool:
-    """Whether any record of this stream waits as a dead letter."""
+def open_letters(connection: psycopg.Connection[Any], target: BatchTarget, limit: int) -> set[str]:
+    """Ids of the stream's records that wait as dead letters, `limit` of them at most."""
     with connection.transaction():
         begin_tenant(connection, target.tenant_id)
-        return dead_letters.has_open(connection, target.tenant_id, target.connector_id, target.stream.name)
+        if not dead_letters.has_open(connection, target.tenant_id, target.connector_id, target.stream.name):
+            return set()
+        return {row[0] for row in connection.execute(_OPEN, {**_key_of(target), "limit": limit}).fetchall()}
 
 
 def dead_letter(
@@ -160,6 +162,12 @@ def _key(external_id: str | None, batch_id: int, position: int) -> str:
 def _key_of(target: BatchTarget) -> dict[str, Any]:
     return {"tenant": target.tenant_id, "connector": target.connector_id, "stream": target.stream.name}
 
+
+_OPEN = """
+SELECT DISTINCT external_id FROM dead_letters
+WHERE tenant_id = %(tenant)s AND connector_id = %(connector)s AND stream = %(stream)s AND replayed_at IS NULL
+LIMIT %(limit)s
+"""
 
 _MARK = """
 INSERT INTO sweep_marks (tenant_id, connector_id, stream, generation, external_id)

@@ -13,6 +13,7 @@ from psycopg import sql
 
 from gtmc_pipelines.model.catalog import Stream
 from gtmc_pipelines.model.records import RowMapper, SourceRecord
+from gtmc_pipelines.storage import copy_text
 
 MAX_ID_BYTES = 1_024  # a longer key would not fit an index page beside its tenant
 UNMAPPED = b""
@@ -110,9 +111,7 @@ class RawTable:
         schema, _, name = stream.raw_table.partition(".")
         self.name = sql.Identifier(schema, name)
         self._tenant_id = tenant_id
-        self._probe = sql.SQL(
-            "SELECT external_id, content_hash FROM {} WHERE tenant_id = %s AND external_id = ANY(%s)"
-        ).format(self.name)
+        self._probe = sql.SQL("SELECT external_id, content_hash FROM {} WHERE tenant_id = %s AND external_id = ANY({})")
         self._stale = sql.SQL(
             "SELECT external_id FROM {} WHERE tenant_id = %s AND external_id = ANY(%s) AND batch_id IS DISTINCT FROM %s"
         ).format(self.name)
@@ -120,7 +119,14 @@ class RawTable:
 
     def stored_hashes(self, connection: psycopg.Connection[Any], ids: list[str]) -> dict[str, bytes]:
         """Hashes of those of `ids` that are stored."""
-        return dict(connection.execute(self._probe, (self._tenant_id, ids), binary=True).fetchall())
+        probe: sql.Composed
+        values: tuple[str, str | list[str]]
+        joined = copy_text.SEPARATOR.join(ids)
+        if joined.count(copy_text.SEPARATOR) == len(ids) - 1:  # one text is cheaper to send than an array of them
+            probe, values = self._probe.format(self.name, _SPLIT), (self._tenant_id, joined)
+        else:
+            probe, values = self._probe.format(self.name, sql.Placeholder()), (self._tenant_id, ids)
+        return dict(connection.execute(probe, values, binary=True).fetchall())
 
     def land(
         self, connection: psycopg.Connection[Any], staged: list[str], sync_log_id: str, batch_id: int
@@ -132,6 +138,8 @@ class RawTable:
         rows = connection.execute(self._stale, (self._tenant_id, staged, batch_id)).fetchall()
         return frozenset(row[0] for row in rows)
 
+
+_SPLIT = sql.SQL("string_to_array(%s, '" + copy_text.SEPARATOR + "')")
 
 _LAND = """
 INSERT INTO {table} AS r
