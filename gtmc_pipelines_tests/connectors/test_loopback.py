@@ -1,0 +1,104 @@
+"""The loopback listener takes one answer, echoes nothing and closes."""
+
+import socket
+import threading
+import urllib.error
+import urllib.request
+
+import pytest
+
+from gtmc_pipelines.connectors.loopback import Callback, LoopbackListener
+from gtmc_pipelines.model.errors import GtmcError, Misuse, Reauthorize
+
+
+class _Visit(threading.Thread):
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self.url, self.page = url, b""
+        self.start()
+
+    def run(self) -> None:
+        with urllib.request.urlopen(self.url, timeout=5) as page:
+            self.page = page.read()
+
+
+def _answer(path_and_query: str) -> Callback:
+    listener = LoopbackListener()
+    visit = _Visit(listener.redirect_uri.removesuffix("/callback") + path_and_query)
+    try:
+        return listener.wait(5)
+    finally:
+        visit.join()
+        assert b"code" not in visit.page
+        with pytest.raises(OSError):
+            socket.create_connection(("127.0.0.1", int(listener.redirect_uri.split(":")[2].split("/")[0])), 1)
+
+
+def test_code_and_state_come_through() -> None:
+    callback = _answer("/callback?code=aPrx%2B1&state=abc.def&sfdc=1")
+    assert (callback.code.reveal(), callback.state) == ("aPrx+1", "abc.def")
+    assert callback.parameters == {"sfdc": "1"}
+    assert "aPrx" not in repr(callback)
+
+
+@pytest.mark.parametrize(
+    ("target", "kind", "code"),
+    [
+        ("/elsewhere?code=a&state=b", Misuse, "oauth_wrong_path"),
+        ("/callback?state=b", Misuse, "oauth_incomplete"),
+        ("/callback?code=a", Misuse, "oauth_incomplete"),
+        ("/callback", Misuse, "oauth_incomplete"),
+        ("/callback?error=access_denied&error_description=codeless&state=b", Reauthorize, "oauth_denied"),
+    ],
+)
+def test_anything_else_is_one_sentence(target: str, kind: type[GtmcError], code: str) -> None:
+    with pytest.raises(kind) as caught:
+        _answer(target)
+    assert caught.value.code == code
+    assert caught.value.next_step
+
+
+def test_what_the_vendor_says_is_not_echoed() -> None:
+    with pytest.raises(Reauthorize) as caught:
+        _answer("/callback?error=%3Cscript%3E&error_description=secret")
+    assert "script" not in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_favicon_is_not_the_answer() -> None:
+    listener = LoopbackListener()
+    base = listener.redirect_uri.removesuffix("/callback")
+
+    def visit() -> None:
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            urllib.request.urlopen(base + "/favicon.ico", timeout=5)
+        caught.value.close()
+        urllib.request.urlopen(base + "/callback?code=a&state=b", timeout=5).close()
+
+    thread = threading.Thread(target=visit)
+    thread.start()
+    assert listener.wait(5).state == "b"
+    thread.join()
+
+
+def test_nobody_coming_is_said_so() -> None:
+    with pytest.raises(Misuse) as caught:
+        LoopbackListener().wait(0.05)
+    assert caught.value.code == "oauth_no_answer"
+
+
+def test_a_fixed_callback_is_used_as_registered_and_its_port_must_be_free() -> None:
+    with LoopbackListener() as first:
+        taken = first.redirect_uri.replace("/callback", "/oauth/done")
+        with pytest.raises(Misuse) as caught:
+            LoopbackListener(taken)
+        assert caught.value.code == "callback_port_taken"
+    with LoopbackListener(taken) as second:
+        assert second.redirect_uri == taken
+
+
+@pytest.mark.parametrize("url", ["https://127.0.0.1:1717/cb", "http://app.example.com/cb", "nonsense"])
+def test_a_callback_elsewhere_is_refused(url: str) -> None:
+    with pytest.raises(Misuse) as caught:
+        LoopbackListener(url)
+    assert caught.value.code == "callback_not_local"
