@@ -13,17 +13,23 @@ machine. Nothing here is real; no address outside this machine is called.
 
 ## Control pages (every vendor port, no credentials)
 
-| Call | What it does |
-|---|---|
-| `GET /_sandbox/docs` | this text |
-| `POST /_sandbox/mutate` | change records: `{{"org":"acme","object":"…","action":"create\\|update\\|delete\\|undelete\\|purge", "count":3 or "ids":[…],"fields":{{…}},"stamp":"2026-07-01T12:00:00Z"}}` → `{{"count","ids",…}}`. `stamp` in the past makes late records; without it the time is now |
-| `GET /_sandbox/truth?org=acme` | `{{"vendor","org","objects":{{"X":{{"live","deleted","digest"}}}}}}`. The digest is the SHA-256 of the ndjson below; `&digest=false` leaves it out |
-| `GET /_sandbox/truth?org=acme&object=X` | live records with all fields, one JSON document a line, ordered by id; with `&offset=&limit=` one JSON object `{{"records":[…]}}` (`&format=ndjson` for lines) |
-| `GET /_sandbox/journal?since=0&org=&path=&limit=1000&vendor=` | requests served: `{{"requests","records","bytes","by_status","by_vendor","entries":[{{"seq","at","vendor","method","path","query","org","status","records","bytes","ms","complete","in_flight","faults"}}],"last_seq"}}`; the counts cover all matching entries, `limit` only bounds the list; `vendor=all` for all. The newest 100,000 are kept |
-| `DELETE /_sandbox/journal` | forget them |
-| `GET`, `PUT`, `POST`, `DELETE /_sandbox/knobs` | show, replace all (`[…]` or `{{"knobs":[…]}}`), add one, clear |
-| `DELETE /_sandbox/knobs/{{id}}` | switch one off |
-| `POST /_sandbox/reset` | data, grants, jobs, knobs, journal as at the start |
+- `GET /_sandbox/docs`: this text.
+- `POST /_sandbox/mutate`: change records as the vendor's own users would. Body:
+  `{{"org":"acme","object":"…","action":"create|update|delete|undelete|purge","count":3 or "ids":["…"],
+  "fields":{{…}},"stamp":"2026-07-01T12:00:00Z"}}`; answer `{{"org","object","action","count","ids"}}`.
+  A `stamp` in the past makes late records; without it the time is now.
+- `GET /_sandbox/truth?org=acme`: `{{"vendor","org","objects":{{"X":{{"live","deleted","digest"}}}}}}`. The digest is
+  the SHA-256 of the lines described next; `&digest=false` leaves it out.
+- `GET /_sandbox/truth?org=acme&object=X`: live records with all fields, one JSON document a line, ordered by id.
+  With `&offset=&limit=`: one JSON object `{{"records":[…]}}`, or lines again with `&format=ndjson`.
+- `GET /_sandbox/journal?since=0&org=&path=&limit=1000&vendor=`: requests served:
+  `{{"requests","records","bytes","by_status","by_vendor","last_seq","entries":[{{"seq","at","vendor","method","path",
+  "query","org","status","records","bytes","ms","complete","in_flight","faults"}}]}}`. Counts cover all matching entries,
+  `limit` only bounds the list; `vendor=all` for all vendors, else that of the port. The newest 100,000 are kept.
+- `DELETE /_sandbox/journal`: forget them.
+- `GET`, `PUT`, `POST`, `DELETE /_sandbox/knobs`: show, replace all (`[…]` or `{{"knobs":[…]}}`), add one, clear.
+- `DELETE /_sandbox/knobs/{{id}}`: switch one off.
+- `POST /_sandbox/reset`: this vendor's data, grants and jobs as at the start; all knobs off, journal empty.
 
 Mistakes get 400 `{{"error":"one sentence"}}`.
 

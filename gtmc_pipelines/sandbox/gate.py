@@ -91,7 +91,7 @@ class Gate:
         return None
 
 
-class _Cut(Exception):  # noqa: N818
+class _Cut(Exception):
     """Raised to leave an answer unfinished."""
 
 

@@ -2,42 +2,41 @@
 
 from __future__ import annotations
 
-FIRST_NAMES: tuple[tuple[str, str], ...] = tuple(
-    (name, plain)
-    for name, plain in (
-        pair.split("=") if "=" in pair else (pair, pair.lower())
-        for pair in (
-            "Anna Bruno Carla David Elena Felix Grace Hugo Ines Jonas Karin Liam Maria Nina Oscar Paula Quentin "
-            "Rosa Simon Tessa Uwe Vera Walter Xenia Yara Zoë=zoe José=jose Łukasz=lukasz Björn=bjorn Siân=sian "
-            "Søren=soren François=francois Müge=muge Nguyễn=nguyen 美咲=misaki Дмитрий=dmitri Ελένη=eleni "
-            "İrem=irem Amélie=amelie Bram Chidi Deepa Emre Fatima Gül=gul Hana Ivan Jia Kwame Leila Marek Noor "
-            "Olu Priya Ravi Sana Tomás=tomas Ulla Viktor Wanda Ximena Yusuf Aoife D'Arcy=darcy Jean-Luc=jeanluc"
-        ).split()
-    )
+
+def _spelled(text: str) -> tuple[tuple[str, str], ...]:
+    """Names with their email spelling, given after `=` where it isn't the lower-case name."""
+    pairs = (word.partition("=") for word in text.split())
+    return tuple((name, plain or name.lower()) for name, _, plain in pairs)
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+FIRST_NAMES: tuple[tuple[str, str], ...] = _spelled(
+    "Anna Bruno Carla David Elena Felix Grace Hugo Ines Jonas Karin Liam Maria Nina Oscar Paula Quentin "
+    "Rosa Simon Tessa Uwe Vera Walter Xenia Yara Zoë=zoe José=jose Łukasz=lukasz Björn=bjorn Siân=sian "
+    "Søren=soren François=francois Müge=muge Nguyễn=nguyen 美咲=misaki Дмитрий=dmitri Ελένη=eleni "
+    "İrem=irem Amélie=amelie Bram Chidi Deepa Emre Fatima Gül=gul Hana Ivan Jia Kwame Leila Marek Noor "
+    "Olu Priya Ravi Sana Tomás=tomas Ulla Viktor Wanda Ximena Yusuf Aoife D'Arcy=darcy Jean-Luc=jeanluc"
 )
 
-LAST_NAMES: tuple[tuple[str, str], ...] = tuple(
-    (name, plain)
-    for name, plain in (
-        pair.split("=") if "=" in pair else (pair, pair.lower())
-        for pair in (
-            "Adams Berg Castro Dahl Evans Fischer Garcia Hansen Ito Jansen Keller Larsen Moreau Novak Okafor Patel "
-            "Quinn Rossi Schmidt Tanaka Usman Varga Weber Xu Young Zhang O'Brien=obrien Müller=mueller Núñez=nunez "
-            "Søndergård=sondergard Kowalski Öztürk=ozturk Þórsdóttir=thorsdottir Lefèvre=lefevre D'Angelo=dangelo "
-            "Smith-Jones=smithjones Nakamura Ødegaard=odegaard Šimić=simic Petrov Ali Baker Costa Diaz Ekström=ekstrom "
-            "Ferrari Gupta Haddad Ivanova Jovanović=jovanovic Khan Lindqvist Mbeki Nilsson Oyelaran Papadopoulos "
-            "Rahman Singh Torres Ueda Vasquez Wójcik=wojcik Yamamoto Zimmermann Abebe Björk=bjork Chen Dubois"
-        ).split()
-    )
+LAST_NAMES: tuple[tuple[str, str], ...] = _spelled(
+    "Adams Berg Castro Dahl Evans Fischer Garcia Hansen Ito Jansen Keller Larsen Moreau Novak Okafor Patel "
+    "Quinn Rossi Schmidt Tanaka Usman Varga Weber Xu Young Zhang O'Brien=obrien Müller=mueller Núñez=nunez "
+    "Søndergård=sondergard Kowalski Öztürk=ozturk Þórsdóttir=thorsdottir Lefèvre=lefevre D'Angelo=dangelo "
+    "Smith-Jones=smithjones Nakamura Ødegaard=odegaard Šimić=simic Petrov Ali Baker Costa Diaz Ekström=ekstrom "
+    "Ferrari Gupta Haddad Ivanova Jovanović=jovanovic Khan Lindqvist Mbeki Nilsson Oyelaran Papadopoulos "
+    "Rahman Singh Torres Ueda Vasquez Wójcik=wojcik Yamamoto Zimmermann Abebe Björk=bjork Chen Dubois"
 )
 
-COMPANY_HEADS: tuple[str, ...] = tuple(
+COMPANY_HEADS: tuple[str, ...] = _words(
     "Acorn Birch Cobalt Delta Ember Fjord Granite Harbor Indigo Juniper Kestrel Lumen Meridian Nimbus Orchard "
-    "Pioneer Quartz Ridge Summit Tidal Umber Vertex Willow Xenon Yonder Zephyr Aurora Beacon Cedar Drift".split()
+    "Pioneer Quartz Ridge Summit Tidal Umber Vertex Willow Xenon Yonder Zephyr Aurora Beacon Cedar Drift"
 )
-COMPANY_TAILS: tuple[str, ...] = tuple(
+COMPANY_TAILS: tuple[str, ...] = _words(
     "Analytics Biotech Capital Dynamics Energy Foods Games Health Insurance Journeys Kitchens Logistics Media "
-    "Networks Optics Partners Robotics Systems Textiles Ventures Works".split()
+    "Networks Optics Partners Robotics Systems Textiles Ventures Works"
 )
 COMPANY_ENDINGS: tuple[str, ...] = ("Inc.", "GmbH", "Ltd", "AG", "S.A.", "B.V.", "& Sons", "ApS", "LLC")
 

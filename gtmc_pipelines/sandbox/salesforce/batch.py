@@ -10,6 +10,7 @@ from gtmc_pipelines.sandbox.dice import rolls
 from gtmc_pipelines.sandbox.world import Company, Person
 
 if TYPE_CHECKING:
+    from gtmc_pipelines.sandbox.salesforce.org import Org
     from gtmc_pipelines.sandbox.salesforce.table import Table
 
 
@@ -17,7 +18,9 @@ class Batch:
     """Records by index, in the order given. Columns are made when asked for and kept while the batch lives."""
 
     def __init__(self, table: Table, indices: Sequence[int]) -> None:
-        self.table, self.org, self.indices = table, table.org, indices
+        self.table = table
+        self.org: Org = table.org
+        self.indices: Sequence[int] = indices
         self._columns: dict[str, list[Any]] = {}
         patches = table.patches
         self._patched = [(place, patches[index]) for place, index in enumerate(indices) if index in patches]

@@ -30,13 +30,14 @@ def change(table: Table, mutation: Mutation) -> list[str]:
 
 
 def _write(table: Table, index: int, turn: int, mutation: Mutation, fields: dict[str, Any]) -> None:
+    stamp = mutation.stamp_ms // 1000 * 1000  # Salesforce's stamps have whole seconds
     values: dict[str, Any] = {
-        "SystemModstamp": mutation.stamp_ms,
-        "LastModifiedDate": mutation.stamp_ms,
+        "SystemModstamp": stamp,
+        "LastModifiedDate": stamp,
         "IsDeleted": not table.is_live(index),
     }
     if mutation.action == "create":
-        values |= {"CreatedDate": mutation.stamp_ms, "IsDeleted": False, **fields}
+        values |= {"CreatedDate": stamp, "IsDeleted": False, **fields}
     elif mutation.action == "update":
         if not table.is_live(index):
             raise SandboxMisuse("A record in the recycle bin can't be updated: undelete it first.")
@@ -67,7 +68,7 @@ def _some(table: Table, mutation: Mutation) -> list[int]:
     wanted: Callable[[int], bool] = table.is_live
     if mutation.action in ("undelete", "purge"):
         wanted = _in_bin(table)
-    chosen = []
+    chosen: list[int] = []
     for index in _walk(table):
         if len(chosen) == mutation.count:
             break

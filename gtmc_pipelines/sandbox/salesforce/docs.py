@@ -7,15 +7,15 @@ DOCS = """\
 
 All as Salesforce's own; a trailing slash is optional; any version `vNN.0` is accepted.
 
-| Call | Notes |
-|---|---|
-| `GET /services/oauth2/authorize` | approves at once for `login_hint` (org or username); without it a page with one link per org. `code_challenge_method` defaults to S256 |
-| `POST /services/oauth2/token` | `authorization_code` (PKCE checked when the code had a challenge), `refresh_token` (rotates unless the knob `no_rotation` is on) |
-| `POST /services/oauth2/revoke`, `GET /services/oauth2/userinfo`, `GET /id/{org}/{user}` | |
-| `GET /services/data`, `…/vNN.0`, `…/limits`, `…/sobjects`, `…/sobjects/{X}`, `…/sobjects/{X}/describe` | |
-| `GET …/sobjects/{X}/{id}`, `…/sobjects/{X}/deleted?start&end`, `…/sobjects/{X}/updated?start&end` | deleted: 15 days back at most |
-| `GET …/query?q=`, `…/queryAll?q=`, `…/query/{locator}` | header `Sforce-Query-Options: batchSize=200…2000` |
-| `POST …/jobs/query`, `GET`, `PATCH`, `DELETE …/jobs/query/{id}`, `…/results`, `…/resultPages` | Bulk API 2.0 |
+- `GET /services/oauth2/authorize`: approves at once for `login_hint` (org or username); without it, a page with one
+  link per org. `code_challenge_method` defaults to S256.
+- `POST /services/oauth2/token`: `authorization_code` (PKCE checked when the code was asked with a challenge) and
+  `refresh_token` (rotates unless the knob `no_rotation` is on).
+- `POST /services/oauth2/revoke`, `GET /services/oauth2/userinfo`, `GET /id/{org}/{user}`.
+- `GET /services/data`, `…/vNN.0`, `…/limits`, `…/sobjects`, `…/sobjects/{X}`, `…/sobjects/{X}/describe`.
+- `GET …/sobjects/{X}/{id}`, `…/sobjects/{X}/deleted?start&end` (15 days back at most), `…/sobjects/{X}/updated`.
+- `GET …/query?q=`, `…/queryAll?q=`, `…/query/{locator}`; header `Sforce-Query-Options: batchSize=200…2000`.
+- Bulk API 2.0: `POST …/jobs/query`; `GET`, `PATCH`, `DELETE …/jobs/query/{id}`; `…/results`, `…/resultPages`.
 
 Objects: Account, Contact, Lead, Opportunity, Task, Event; User and Organization besides. Redirect addresses
 registered: `https://app.example/oauth/callback` and any `http://127.0.0.1` or `http://localhost` address.

@@ -132,9 +132,8 @@ class OAuthPages:
         """Who the session belongs to: the id URL and userinfo."""
         org = self._vendor.authorized(request)
         user, base = org.user_ids[0], base_of(request)
-        if wanted := request.path_params.get("org"):
-            if wanted not in (org.id, org.id[:15]):
-                return Response("Bad_OrgId", 403)
+        if request.path_params.get("org", org.id) not in (org.id, org.id[:15]):
+            return Response("Bad_OrgId", 403)
         return JSONResponse(
             {
                 "id": f"{base}/id/{org.id}/{user}",

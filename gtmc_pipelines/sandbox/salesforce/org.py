@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from gtmc_pipelines.sandbox.dice import key_of, token
@@ -14,7 +14,7 @@ from gtmc_pipelines.sandbox.salesforce.objects_people import CONTACT, LEAD, lead
 from gtmc_pipelines.sandbox.salesforce.objects_system import ORGANIZATION, USER
 from gtmc_pipelines.sandbox.salesforce.record_ids import IdCodec
 from gtmc_pipelines.sandbox.salesforce.stamps import spelled
-from gtmc_pipelines.sandbox.salesforce.table import Table
+from gtmc_pipelines.sandbox.salesforce.table import LIVE_RUN, Table
 from gtmc_pipelines.sandbox.world import World
 
 if TYPE_CHECKING:
@@ -24,13 +24,17 @@ if TYPE_CHECKING:
 SHAPES = (ACCOUNT, CONTACT, LEAD, OPPORTUNITY, TASK, EVENT, USER, ORGANIZATION)
 DAILY_REQUESTS = 1_000_000
 MAX_CURSORS = 2_000
+USERS_START = 20_000_000
+"""The org's own users are the world's people from this number on."""
+
+Numbering = Callable[[int], int]
 
 
 class Org:
     """An org and everything in it. `name` is the tenant, `code` four characters inside every id."""
 
     def __init__(self, name: str, seed: int, sizes: Mapping[str, int]) -> None:
-        self.name = name
+        self.name: str = name
         self.code = token(4, seed, name, "org")
         live = {shape.name: sizes.get(shape.size, shape.default_live) for shape in SHAPES}
         self.world = World(seed, name, companies=live["Account"] or 1)
@@ -68,33 +72,29 @@ class Org:
         """ISO texts of moments."""
         return spelled(moments, "Z")
 
-    def _numbers(self, name: str, deals: int):  # type: ignore[no-untyped-def]
-        world = self.world
-        if name == "Account":
-            return (lambda index: index), lambda index: _company_of_account(self.tables["Account"], index)
-        if name == "Contact":
-            return (lambda index: _person_of_contact(self.tables["Contact"], index)), (
-                lambda index: world.company_of(_person_of_contact(self.tables["Contact"], index))
-            )
+    def _numbers(self, name: str, deals: int) -> tuple[Numbering, Numbering]:
+        """How an object's records are numbered among the world's people and companies."""
+        company_of = self.world.company_of
+        if name in ("Account", "Contact"):
+
+            def number(index: int) -> int:
+                return _world_number(self.tables[name], index)
+
+            return (number, number) if name == "Account" else (number, lambda index: company_of(number(index)))
         if name == "Lead":
-            return lead_person, lambda index: world.company_of(lead_person(index))
+            return lead_person, lambda index: company_of(lead_person(index))
+        companies = self.world.companies
         if name == "Opportunity":
-            return (lambda index: index), lambda index: (index * 7 + deals) % world.companies
-        return (lambda index: 20_000_000 + index), lambda index: index % world.companies
+            return _itself, lambda index: (index * 7 + deals) % companies
+        return (lambda index: USERS_START + index), lambda index: index % companies
 
 
-def _company_of_account(accounts: Table, index: int) -> int:
-    """Live accounts are the world's companies in order; those deleted or created later come after them."""
-    return _live_number(accounts, index)
-
-
-def _person_of_contact(contacts: Table, index: int) -> int:
-    return _live_number(contacts, index)
-
-
-def _live_number(table: Table, index: int) -> int:
-    if index < table.base and not table.base_deleted(index):
-        return table.live_before(index)
-    if index < table.base:
-        return table.live + index // 51
+def _itself(index: int) -> int:
     return index
+
+
+def _world_number(table: Table, index: int) -> int:
+    """Live accounts and contacts are the world's first ones in order; deleted and later ones come after them."""
+    if index >= table.base:
+        return index
+    return table.live + index // (LIVE_RUN + 1) if table.base_deleted(index) else table.live_before(index)

@@ -144,13 +144,19 @@ async def _scan(table: Table, view: View, conditions: Sequence[Condition], enoug
 
 def _sorted(table: Table, indices: list[int], orders: Sequence[Order]) -> Sequence[int]:
     for order in reversed(orders):
-        path, found = resolve(table, order.field)
-        keys: dict[int, Any] = {}
-        for batch in table.batches(indices):
-            keys.update(zip(batch.indices, batch.column(path), strict=True))
-        valued = [index for index in indices if keys.get(index) is not None]
-        nulls = [index for index in indices if keys.get(index) is None]
-        fold = found.quoted and found.type not in ("id", "reference")
-        valued.sort(key=lambda index: keys[index].lower() if fold else keys[index], reverse=order.falling)  # noqa: B023
-        indices = nulls + valued if order.nulls_first else valued + nulls
+        indices = _sorted_by(table, indices, order)
     return array("q", indices)
+
+
+def _sorted_by(table: Table, indices: list[int], order: Order) -> list[int]:
+    path, found = resolve(table, order.field)
+    fold = found.quoted and found.type not in ("id", "reference")
+    keys: dict[int, Any] = {}
+    for batch in table.batches(indices):
+        values = batch.column(path)
+        folded = [one.lower() if one else one for one in values] if fold else values
+        keys.update(zip(batch.indices, folded, strict=True))
+    nulls = [index for index in indices if keys.get(index) is None]
+    valued = [index for index in indices if keys.get(index) is not None]
+    valued.sort(key=keys.__getitem__, reverse=order.falling)
+    return nulls + valued if order.nulls_first else valued + nulls

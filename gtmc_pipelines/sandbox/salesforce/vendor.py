@@ -11,6 +11,7 @@ from typing import Any
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp
 
 from gtmc_pipelines.sandbox.knobs import Knobs
 from gtmc_pipelines.sandbox.options import SandboxMisuse, SandboxOptions
@@ -37,7 +38,7 @@ _CHUNK = 1000
 class SalesforceVendor:
     """All orgs behind one host, as behind login.salesforce.com and the orgs' own hosts at once."""
 
-    name = "salesforce"
+    name: str = "salesforce"
     faults: Mapping[str, str] = {
         **RECORD_FAULTS,
         **PAGE_FAULTS,
@@ -54,13 +55,13 @@ class SalesforceVendor:
         "bulk_polls": "a job made now is InProgress for `polls` (default 2) looks",
     }
     sizes: Mapping[str, int] = {shape.size: shape.default_live for shape in SHAPES if shape.size}
-    docs = DOCS
+    docs: str = DOCS
 
     def __init__(self, options: SandboxOptions, knobs: Knobs) -> None:
         self._options, self._knobs = options, knobs
         self.orgs = tuple(options.tenants)
         self.changed: Callable[[], None] = lambda: None
-        self.app = Door(self._routes(), self.usage)
+        self.app: ASGIApp = Door(self._routes(), self.usage)
         self.reset()
 
     def reset(self) -> None:
