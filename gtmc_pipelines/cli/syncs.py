@@ -1,9 +1,157 @@
-"""gtmc sync, syncs."""
+"""`gtmc sync` runs one sync and shows it; `gtmc syncs` lists and shows those that were."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
 import typer
+
+from gtmc_pipelines.cli.console import AsJson, Tenant, console, emit, emit_json, fail
+from gtmc_pipelines.cli.sync_views import balance_sheet, log_row, watch
+from gtmc_pipelines.model.errors import GtmcError
+from gtmc_pipelines.model.phases import SyncMode, Trigger
+from gtmc_pipelines.settings import Settings, load_settings
+from gtmc_pipelines.storage.connectors import ConnectorRow, require_connector
+from gtmc_pipelines.storage.engine import Database, open_database
+from gtmc_pipelines.storage.sync_history import list_syncs, require_sync
+from gtmc_pipelines.workflows.client import SyncClient, SyncHandle, workflow_url
+from gtmc_pipelines.workflows.inputs import SyncOutcome, SyncRequest
+
+group = typer.Typer(help="Past and running syncs.", no_args_is_help=True)
+
+Connector = Annotated[str, typer.Option("--connector", "-c", help="Type or id of the connector.")]
+_COLUMNS = (
+    "started_at",
+    "tenant",
+    "connector",
+    "type",
+    "outcome",
+    "read",
+    "created",
+    "updated",
+    "unchanged",
+    "deleted",
+    "failed",
+    "skipped",
+    "seconds",
+    "id",
+)
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file to `gtmc`."""
+    app.command("sync")(sync)
+    app.add_typer(group, name="syncs")
+
+
+def sync(
+    tenant: Tenant,
+    connector: Connector,
+    full: Annotated[bool, typer.Option("--full", help="Read everything, not only what changed.")] = False,
+    stream: Annotated[list[str] | None, typer.Option("--stream", "-s", help="Only this stream; repeatable.")] = None,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Follow the sync to its end.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Sync one connector now and show how it went."""
+    with _opened() as (settings, database):
+        row = require_connector(database, tenant, connector)
+        with SyncClient.open(settings) as client:
+            client.require_workers()
+            request = _request(row, SyncMode.FULL if full else SyncMode.INCREMENTAL, tuple(stream or ()))
+            handle = client.start(request, datetime.now(UTC))  # the moment the command was given
+            if not wait:
+                _announce(settings, handle, as_json)
+                return
+            outcome = _follow(settings, client, handle, as_json)
+    if not outcome.is_success:
+        raise fail(GtmcError(outcome.error_code, outcome.error, next_step=outcome.next_step))
+
+
+@group.command("list")
+def list_(
+    tenant: Annotated[str | None, typer.Option("--tenant", "-t", help="Only of this tenant.")] = None,
+    connector: Annotated[str | None, typer.Option("--connector", "-c", help="Only of this type or id.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, newest first.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List syncs, newest first."""
+    with _opened() as (_, database):
+        found = [
+            log
+            for log in list_syncs(database, tenant, limit=limit if connector is None else 1_000)
+            if connector in (None, log.connector, log.connector_id)
+        ]
+    emit([log_row(log) for log in found[:limit]], _COLUMNS, as_json=as_json, title="syncs")
+
+
+@group.command("show")
+def show(
+    sync_id: Annotated[str, typer.Argument(metavar="ID", help="Id of a sync, or of its workflow.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show one sync with its balance sheet by stream."""
+    with _opened() as (settings, database):
+        log = require_sync(database, None, sync_id)
+    url = workflow_url(settings, log.workflow_id or "", log.workflow_run_id or "")
+    if as_json:
+        emit_json({**log_row(log), "streams": log.stream_counts, "workflow_url": url})
+        return
+    facts = {**log_row(log), "workflow_url": url}
+    emit([{"field": name, "value": value} for name, value in facts.items()], ("field", "value"), as_json=False)
+    balance_sheet({name: log.counts_of(name).as_dict() for name in log.stream_counts}, "records")
+    for name, entry in log.stream_counts.items():
+        if entry.get("error"):
+            console.print(f"[red]✗[/red] {name}: {entry['error']}", highlight=False)
+
+
+def _request(row: ConnectorRow, mode: SyncMode, streams: tuple[str, ...]) -> SyncRequest:
+    return SyncRequest(row.tenant_id, row.id, row.type, mode, streams, Trigger.CLI, requested_by="cli")
+
+
+def _announce(settings: Settings, handle: SyncHandle, as_json: bool) -> None:
+    url = workflow_url(settings, handle.workflow_id, handle.run_id)
+    if as_json:
+        emit_json({"workflow_id": handle.workflow_id, "run_id": handle.run_id, "workflow_url": url})
+        return
+    console.print(f"[green]✓[/green] started {handle.workflow_id}", highlight=False, soft_wrap=True)
+    if url:
+        console.print(f"  {url}", highlight=False, soft_wrap=True)
+
+
+def _follow(settings: Settings, client: SyncClient, handle: SyncHandle, as_json: bool) -> SyncOutcome:
+    try:
+        watch(client.follow(handle, 0.5), is_quiet=as_json)
+    except KeyboardInterrupt:
+        console.print(f"Not followed any more; the sync goes on: gtmc syncs show {handle.workflow_id}", soft_wrap=True)
+        raise typer.Exit(130) from None
+    outcome = client.outcome(handle)
+    name = outcome.held_by or handle.workflow_id
+    if as_json:
+        emit_json(_as_json(outcome) | {"workflow_id": name, "workflow_url": workflow_url(settings, name)})
+        return outcome
+    if outcome.held_by:
+        console.print(f"Another sync of this connector was running; this is its outcome: {name}", soft_wrap=True)
+    balance_sheet(outcome.counts, f"{outcome.mode} sync {outcome.outcome}")
+    if outcome.sync_log_id:
+        console.print(f"[dim]gtmc syncs show {outcome.sync_log_id}[/dim]", soft_wrap=True)
+    for stream, sentence in outcome.failed_streams.items():
+        console.print(f"[red]✗[/red] {stream}: {sentence}", highlight=False)
+    return outcome
+
+
+def _as_json(outcome: SyncOutcome) -> dict[str, Any]:
+    return {**asdict(outcome), "totals": outcome.totals.as_dict()}
+
+
+@contextmanager
+def _opened() -> Iterator[tuple[Settings, Database]]:
+    settings = load_settings()
+    database = open_database(settings.required("database_url"), pool_size=2)
+    try:
+        yield settings, database
+    finally:
+        database.close()

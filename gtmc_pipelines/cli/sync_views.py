@@ -1,0 +1,89 @@
+"""How syncs look in a terminal: live progress, the balance sheet at the end, one sync in full."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from gtmc_pipelines.cli.console import console
+from gtmc_pipelines.model.counters import Counts
+from gtmc_pipelines.storage.sync_history import SyncLog
+from gtmc_pipelines.workflows.progress import Progress
+
+COUNTERS = tuple(Counts().as_dict())
+_BAD = {"failed"}
+
+
+def watch(steps: Iterator[Progress], *, is_quiet: bool) -> None:
+    """Follow a sync to its end, redrawing its balance sheet; one line per change where there is no terminal."""
+    if is_quiet:
+        deque(steps, maxlen=0)
+    elif console.is_terminal:
+        with Live(console=console, refresh_per_second=4, transient=True) as live:
+            for step in steps:
+                live.update(_sheet(step.counts, _headline(step)))
+    else:
+        _in_lines(steps)
+
+
+def balance_sheet(counts: Mapping[str, Mapping[str, int]], title: str = "") -> None:
+    """Print the records of each stream and their sum; every row adds up."""
+    console.print(_sheet(counts, Text(title, style="bold")))
+
+
+def log_row(log: SyncLog) -> dict[str, Any]:
+    """A sync as a flat dictionary, for lists and --json."""
+    return {
+        "id": log.id,
+        "tenant": log.tenant_id,
+        "connector": log.connector,
+        "type": log.sync_type.value,
+        "outcome": log.outcome or log.status.value,
+        "phase": log.phase,
+        "started_at": log.started_at,
+        "seconds": None if log.seconds is None else round(log.seconds, 1),
+        **log.counts.as_dict(),
+        "error_code": log.error_code,
+        "error": log.error_message,
+        "deferred_until": log.deferred_until,
+        "trigger": log.trigger,
+        "workflow_id": log.workflow_id,
+        "dagster_run_id": log.dagster_run_id,
+    }
+
+
+def _in_lines(steps: Iterator[Progress]) -> None:
+    said = None
+    for step in steps:
+        if (saying := (step.workflow_id, step.phase, step.stream, step.note)) != said:
+            console.print(_headline(step), f"[dim]{step.totals.read:,} read, {step.totals.changed:,} written[/dim]")
+            said = saying
+
+
+def _headline(step: Progress) -> Text:
+    line = Text(step.phase or "waiting for a worker", style="bold cyan")
+    if step.stream:
+        line.append(f" · {step.stream}", style="cyan")
+    if step.note:
+        line.append(f"\n{step.note}", style="yellow")
+    return line
+
+
+def _sheet(counts: Mapping[str, Mapping[str, int]], title: Text) -> Table:
+    table = Table(title=title, title_justify="left", header_style="bold", show_footer=len(counts) > 1)
+    total = sum((Counts.of(dict(each)) for each in counts.values()), Counts()).as_dict()
+    table.add_column("stream", footer="total")
+    for name in COUNTERS:
+        table.add_column(name, justify="right", footer=f"{total[name]:,}", style="red" if _is_bad(name, total) else "")
+    for stream, each in counts.items():
+        table.add_row(stream, *(f"{each.get(name, 0):,}" for name in COUNTERS))
+    return table
+
+
+def _is_bad(name: str, total: Mapping[str, int]) -> bool:
+    return name in _BAD and total[name] > 0
