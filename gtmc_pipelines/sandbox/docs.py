@@ -24,8 +24,9 @@ machine. Nothing here is real; no address outside this machine is called.
   With `&offset=&limit=`: one JSON object `{{"records":[…]}}`, or lines again with `&format=ndjson`.
 - `GET /_sandbox/journal?since=0&org=&path=&limit=1000&vendor=`: requests served:
   `{{"requests","records","bytes","by_status","by_vendor","last_seq","entries":[{{"seq","at","vendor","method","path",
-  "query","org","status","records","bytes","ms","complete","in_flight","faults"}}]}}`. Counts cover all matching entries,
-  `limit` only bounds the list; `vendor=all` for all vendors, else that of the port. The newest 100,000 are kept.
+  "query","org","status","records","bytes","ms","complete","in_flight","faults"}}]}}`. Counts cover all matching
+  entries, `limit` only bounds the list; `vendor=all` for all vendors, else that of the port. The newest 100,000
+  are kept.
 - `DELETE /_sandbox/journal`: forget them.
 - `GET`, `PUT`, `POST`, `DELETE /_sandbox/knobs`: show, replace all (`[…]` or `{{"knobs":[…]}}`), add one, clear.
 - `DELETE /_sandbox/knobs/{{id}}`: switch one off.

@@ -22,10 +22,86 @@ _TOKEN = re.compile(
 )
 _ESCAPES = {"n": "\n", "N": "\n", "r": "\r", "R": "\r", "t": "\t", "T": "\t", "b": "\b", "f": "\f"}
 _SIGNS = {"=": "=", "!=": "!=", "<>": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
-_KEYWORDS = frozenset(
-    ("select", "from", "where", "and", "or", "not", "in", "like", "order", "by")
-    + ("asc", "desc", "nulls", "first", "last", "limit", "offset")
-)
+_CLAUSES = ("select", "from", "where", "and", "or", "not", "in", "like", "order", "by", "limit", "offset")
+_KEYWORDS = frozenset((*_CLAUSES, "asc", "desc", "nulls", "first", "last"))
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """A value of a condition; `kind` is text, number, boolean, null, datetime (milliseconds) or date (ISO text)."""
+
+    kind: str
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """`field op values`; op is =, !=, <, <=, >, >=, in, not in or like. One value, except for the two ins."""
+
+    field: str
+    op: str
+    values: tuple[Literal, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Conditions joined by `and` or `or`; `not` has one part."""
+
+    op: str
+    parts: tuple[Condition, ...]
+
+
+Condition = Comparison | Group
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One ORDER BY item. In SOQL nulls come first unless told otherwise, falling or not."""
+
+    field: str
+    falling: bool
+    nulls_first: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A parsed SELECT. `count` is "" or the counted thing: `()` for COUNT(), else a field."""
+
+    fields: tuple[str, ...]
+    count: str
+    object: str
+    where: Condition | None
+    order: tuple[Order, ...]
+    limit: int | None
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    kind: str
+    text: str
+    start: int
+
+    @property
+    def word(self) -> str:
+        """Lower-case word or sign, to compare with."""
+        return self.text.lower() if self.kind in ("word", "sign") else ""
+
+
+def parse(text: str) -> Query:
+    """Parse a SELECT. Raises ApiError MALFORMED_QUERY."""
+    return _Parser(text).query()
+
+
+class _Parser:
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._tokens = self._split()
+        self._at = 0
+
+    def _split(self) -> list[_Token]:
+        tokens, place = [], 0
+        end = len(self._text.rstrip())
         while place < end:
             match = _TOKEN.match(self._text, place)
             if match is None:
