@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gtmc_pipelines.mapping import coerce
-from gtmc_pipelines.mapping.decode import whole_record
+from gtmc_pipelines.mapping.decode import is_decodable, whole_record
 from gtmc_pipelines.mapping.entry import Transform
 from gtmc_pipelines.mapping.expressions import Expression
 from gtmc_pipelines.mapping.paths import dig
@@ -46,9 +46,13 @@ class _Writer:
     lines: list[str] = field(default_factory=list)
     namespace: dict[str, Any] = field(default_factory=dict)
     fields: dict[str, int] = field(default_factory=dict)
+    needs_record: bool = False
 
     def attribute(self, name: str) -> str:
         """Source of the expression that reads a top-level field."""
+        if not is_decodable(name):
+            self.needs_record = True
+            return f"record.get({name!r})"
         return f"r.f{self.fields.setdefault(name, len(self.fields))}"
 
     def constant(self, prefix: str, value: Any) -> str:
@@ -69,12 +73,11 @@ def generate(steps: list[Step]) -> tuple[Callable[[Any, bytes], tuple[str | None
     """
     writer = _Writer(namespace={f"to_{kind.name.lower()}": coerce.COERCIONS[kind] for kind in Kind})
     writer.namespace.update(dig=dig, reject=reject, whole=whole_record)
-    if any(step.expression is not None and step.expression.fields is None for step in steps):
-        writer.add("record = whole(payload)")
     for position, step in enumerate(steps):
         _write(writer, f"v{position}", step)
     writer.add(f"return ({' '.join(f'v{position},' for position in range(len(steps)))})")
-    source = "\n".join(["def row(r, payload):", *writer.lines])
+    head = ["    record = whole(payload)"] if writer.needs_record else []
+    source = "\n".join(["def row(r, payload):", *head, *writer.lines])
     exec(compile(source, "<mapping>", "exec"), writer.namespace)  # noqa: S102 - see the module's docstring
     return writer.namespace["row"], tuple(writer.fields), source
 
@@ -132,7 +135,7 @@ def _write_scalar(writer: _Writer, v: str, kind: Kind, source: str) -> None:
 def _write_expression(writer: _Writer, v: str, expression: Expression, source: str, kind: Kind) -> None:
     evaluate = writer.constant("evaluate", expression.evaluate)
     if expression.fields is None:
-        record = "record"
+        record, writer.needs_record = "record", True
     else:
         items = ", ".join(f"{name!r}: {writer.attribute(name)}" for name in expression.fields)
         record = f"{{{items}}}" if items else "None"

@@ -27,19 +27,24 @@ def exact_number(digits: str) -> Decimal:
         return NOT_A_NUMBER
 
 
+def is_decodable(name: str) -> bool:
+    """True when the fast parser can look for a field of this name; the others need the whole record."""
+    return not any(character in '\\"' or character < " " for character in name)
+
+
 def decoder(names: Sequence[str]) -> tuple[Callable[[bytes], Any], Callable[[bytes], Any]]:
     """Two decoders of a record: the fast one, and the patient one for what the fast one refuses.
 
-    Both give an object with attributes `f0`, `f1`, … for the top-level `names`, `UNSET` where the
+    Both give an object with attributes `f0`, `f1`, … for the top-level `names`, None where the
     record lacks the field. The fast one raises what msgspec raises; the patient one raises Reject.
     """
-    fields: list[tuple[str, Any, Any]] = [(f"f{i}", Any, msgspec.UNSET) for i in range(len(names))]
+    fields: list[tuple[str, Any, Any]] = [(f"f{i}", Any, None) for i in range(len(names))]
     shape = msgspec.defstruct("SourceFields", fields, rename={f"f{i}": n for i, n in enumerate(names)}, gc=False)
     fast = msgspec.json.Decoder(shape, float_hook=exact_number).decode
 
     def patient(payload: bytes) -> Any:
         record = patient_object(payload)
-        return shape(*(record.get(name, msgspec.UNSET) for name in names))
+        return shape(*(record.get(name) for name in names))
 
     return fast, patient
 

@@ -37,6 +37,8 @@ _NATIVE = frozenset(
     {"size", "contains", "startsWith", "endsWith", "string", "int", "uint", "double", "timestamp", "type", "dyn"}
     | {"getFullYear", "getMonth", "getDate", "getDayOfMonth", "getDayOfWeek", "getHours", "getMinutes", "getSeconds"}
 )
+_TYPES = frozenset({"string", "int", "uint", "double", "bool", "list", "map", "null_type"})  # as in type(value) == int
+_OPERATOR = re.compile(r"@\w+|[^A-Za-z]+")
 _WRONG_VALUE = (TypeError, ValueError, KeyError, IndexError, AttributeError, RuntimeError, ArithmeticError, Reject)
 
 
@@ -56,7 +58,7 @@ class Expression:
         macro = _check_macro(source, bare)
         self.has_macro = macro is not None
         _check_names(self._program, macro)
-        names = set(self._program.variables())
+        names = {"value", "record"}.intersection(self._program.variables())
         self.source = source
         self.uses_value = "value" in names
         self.fields = _fields(bare) if "record" in names else ()
@@ -175,10 +177,10 @@ def _check_macro(source: str, bare: str) -> str | None:
 
 
 def _check_names(program: Any, bound: str | None) -> None:
-    unknown = set(program.variables()) - {"value", "record", bound}
+    unknown = set(program.variables()) - {"value", "record", bound} - _TYPES
     if unknown:
         raise _bad(f"The expression knows value and record, not {', '.join(sorted(unknown))}.")
-    called = {name for name in program.functions() if re.fullmatch(r"[A-Za-z]\w*", name)}
+    called = {name for name in program.functions() if not _OPERATOR.fullmatch(name)}
     unknown = called - _NATIVE - set(FUNCTIONS)
     if unknown:
         raise _bad(f"No such function: {', '.join(sorted(unknown))}. There are: {', '.join(sorted(FUNCTIONS))}.")

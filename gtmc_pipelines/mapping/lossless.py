@@ -6,6 +6,7 @@ so it passes through whole, and arithmetic on it fails instead of rounding.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -80,12 +81,14 @@ def from_expression(value: Any, budget: Budget) -> Any:
         return [from_expression(item, budget) for item in value]
     if isinstance(value, dict):
         budget.spend(16 * len(value))
-        return {_key(key, budget): from_expression(item, budget) for key, item in value.items()}
+        # The language's maps have no order of their own; the same row must have the same text every time.
+        return {key: from_expression(value[key], budget) for key in sorted(_keys(value, budget))}
     raise TypeError("no column holds such a value")
 
 
-def _key(key: Any, budget: Budget) -> str:
-    if not isinstance(key, str):
-        raise TypeError("keys must be text")
-    budget.spend(len(key))
-    return key
+def _keys(value: dict[Any, Any], budget: Budget) -> Iterator[str]:
+    for key in value:
+        if not isinstance(key, str):
+            raise TypeError("keys must be text")
+        budget.spend(len(key))
+        yield key
