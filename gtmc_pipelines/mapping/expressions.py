@@ -24,6 +24,7 @@ from gtmc_pipelines.model.errors import Misuse, Reject
 LONGEST_EXPRESSION = 4_000
 LONGEST_WITH_MACRO = 500
 _MOST_REFERENCES, _MOST_REFERENCES_WITH_MACRO = 64, 8
+_TEXT_WITH_MACRO, _LIST_WITH_MACRO = 16_384, 200
 
 _STRING_OR_COMMENT = re.compile(
     r"\"\"\".*?\"\"\"|'''.*?'''|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'|(?P<comment>//[^\n]*)", re.S
@@ -49,14 +50,16 @@ class Expression:
     record. `is_constant` ones read nothing, and give the same for every record.
     """
 
-    __slots__ = ("_program", "fields", "has_macro", "is_constant", "source", "uses_value")
+    __slots__ = ("_limits", "_program", "fields", "is_constant", "source", "uses_value")
 
     def __init__(self, source: str) -> None:
         _check_size(source)
         self._program = _compiled(source)
         bare = _bare(source)
         macro = _check_macro(source, bare)
-        self.has_macro = macro is not None
+        # Texts that are joined are copied again at each "+": the more references, the less each may bring.
+        most = MOST_OUTPUT // max(1, len(_REFERENCE.findall(bare)))
+        self._limits = (min(most, _TEXT_WITH_MACRO), _LIST_WITH_MACRO) if macro else (most, 100_000)
         _check_names(self._program, macro)
         names = {"value", "record"}.intersection(self._program.variables())
         self.source = source
@@ -68,8 +71,7 @@ class Expression:
         """The result for one record, as coercions take it. Raises Reject('custom_transform', field)."""
         evaluator = _evaluator()
         evaluator.failed = False
-        characters, length = (16_384, 500) if self.has_macro else (MOST_OUTPUT, 100_000)
-        budget = Budget(characters, length)
+        budget = Budget(*self._limits)
         evaluator.output = MOST_OUTPUT
         result, is_done = None, False
         with suppress(*_WRONG_VALUE):  # each of them means the same: rejected below

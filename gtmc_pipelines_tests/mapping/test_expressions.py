@@ -136,7 +136,7 @@ def test_a_hostile_or_broken_expression_is_refused_when_saved(source: str, words
         ("concat(" + ",".join(["value"] * 60) + ")", "canary" * 20_000, None),
         ("split(value, ',')", "," * 20_000, None),
         ("value", "canary" * 200_000, None),
-        ("record.l.map(x, x)", None, {"l": list(range(501))}),
+        ("record.l.map(x, x)", None, {"l": list(range(201))}),
         ("double(value)", "canary", None),
         ("value", "canary\ud83d", None),
         ("{1: 2}", None, None),
@@ -175,7 +175,7 @@ def test_maps_come_out_in_one_order_every_time() -> None:
 
 
 def test_the_worst_allowed_expressions_end_quickly() -> None:
-    big = {"l": [{"t": "x" * 10}] * 300, "t": "y" * 500_000}
+    big = {"l": [{"t": "x" * 10}] * 200, "t": "y" * 500_000}
     for source in ("record.l.map(x, [x, x, x, x])", "+".join(["record.t"] * 60), "concat(record.t, record.t)"):
         expression = Expression(source)
         started = time.process_time()
