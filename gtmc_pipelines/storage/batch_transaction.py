@@ -58,6 +58,7 @@ class BatchTransaction:
         self._counts = Counts(read=batch.read, skipped=batch.skipped + prepared.repeated)
         self._letters: list[NewLetter] = []
         self._landed: set[str] = set()
+        self._stale: set[str] = set()
 
     def run(self, open_letters: Collection[str]) -> Written:
         """Write everything; `open_letters` are the ids that wait as dead letters.
@@ -84,12 +85,12 @@ class BatchTransaction:
         target, connection = self._plan.target, self._connection
         if not self._counts.is_balanced:
             raise Broken("sheet_unbalanced", f"A batch of {target.stream.name} doesn't add up: {self._counts}.")
-        failed = {letter.external_id for letter in self._letters}
+        not_fine = {letter.external_id for letter in self._letters} | self._stale
         if target.mark_seen:
             unlanded = [key for key in self._prepared.newest if key not in self._landed]
             bookkeeping.mark_seen(connection, target, unlanded)
         bookkeeping.dead_letter(connection, target, self._batch_id, self._letters)
-        fine = frozenset(key for key in open_letters if key in self._prepared.newest and key not in failed)
+        fine = frozenset(key for key in open_letters if key in self._prepared.newest and key not in not_fine)
         if fine:
             bookkeeping.resolve_letters(connection, target, list(fine))
         bookkeeping.close(connection, target, self._batch, self._counts)
@@ -132,7 +133,9 @@ class BatchTransaction:
             cause = describe(error)
         self._counts = before[0]
         del self._letters[before[1] :]
-        self._landed.difference_update(staged.record.external_id for staged in part)
+        ids = {staged.record.external_id for staged in part}
+        self._landed -= ids
+        self._stale -= ids
         if len(part) == 1:
             self._set_aside(part[0], cause)
         else:
@@ -164,6 +167,7 @@ class BatchTransaction:
         ids = [staged.record.external_id for staged in part]
         stale = plan.raw.land(connection, ids, target.sync_log_id, self._batch_id)
         self._landed.update(key for key in ids if key not in stale)
+        self._stale.update(stale)
         self._add(skipped=len(stale))
         fresh = [staged for staged in part if staged.record.external_id not in stale] if stale else part
         self._letters += [staged.letter for staged in fresh if staged.letter is not None]

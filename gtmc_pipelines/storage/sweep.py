@@ -62,12 +62,15 @@ def sweep(
     `prefixes` are the `external_id_prefix` of the stream's mappers, in the order of its entities. Refused
     above `ceiling` (a share of the live records; 1.0 confirms anything), and always when the read saw
     nothing at all. Deletions go on the sync's sheet as read and deleted, so that it balances; they are
-    not part of the batches' counts. Marks of this and earlier generations are removed.
+    not part of the batches' counts. A generation is swept once: asked again (a retried activity), it finds
+    nothing missing.
     """
     with database.tenant(target.tenant_id) as handle:
         leases.assert_fence(handle, target.tenant_id, target.connector_id, target.fence)
         handle.exec_driver_sql("SET LOCAL enable_nestloop = off")  # two whole sets are compared
         stored, missing = _compare(handle, target)
+        if row(handle, _IS_SWEPT, _key(target)) is not None:
+            return SweepResult(stored, 0)
         refusal = _refusal(stored, missing, ceiling)
         if refusal:
             return SweepResult(stored, missing, refusal=refusal)
@@ -79,6 +82,7 @@ def sweep(
             name = target.stream.name
             sync_logs.add_counts(handle, target.tenant_id, target.sync_log_id, name, sheet, state="complete")
         run(handle, _FORGET, _key(target))
+        run(handle, _SWEPT, _key(target))
         return SweepResult(stored, missing, deleted)
 
 
@@ -150,6 +154,17 @@ RETURNING r.external_id
 _MARK_CANONICAL = """
 UPDATE {table} SET deleted_at = now(), updated_at = now()
 WHERE tenant_id = %(tenant)s AND source = %(source)s AND external_id = ANY(%(ids)s) AND deleted_at IS NULL
+"""
+
+# No record has an empty id: this mark stands for the generation itself.
+_IS_SWEPT = """
+SELECT FROM sweep_marks WHERE tenant_id = %(tenant)s AND connector_id = %(connector)s AND stream = %(stream)s
+  AND generation = %(generation)s AND external_id = ''
+"""
+
+_SWEPT = """
+INSERT INTO sweep_marks (tenant_id, connector_id, stream, generation, external_id)
+VALUES (%(tenant)s, %(connector)s, %(stream)s, %(generation)s, '')
 """
 
 _FORGET = """
