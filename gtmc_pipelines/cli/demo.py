@@ -26,7 +26,7 @@ def demo(
     Ends with one table, also written to GTMC_HOME/demo.json. Exit status 1 when a canonical table isn't what the
     vendors say. Run it again: the data of the first time are used, and nothing is written twice.
     """
-    from gtmc_pipelines.cli.stack_commands import address_table, progress_lines
+    from gtmc_pipelines.cli.stack_commands import print_addresses, progress_lines
     from gtmc_pipelines.settings import load_settings
     from gtmc_pipelines.stack.embedded import Stack
     from gtmc_pipelines.stack.supervisor import stop_signals
@@ -36,7 +36,7 @@ def demo(
         with progress_lines() as on_progress:
             stack.start(on_progress)
         is_true = _story(began)
-        console.print(address_table(stack.addresses))
+        print_addresses(stack.addresses)
         if keep:
             console.print("\nStop it with Ctrl-C; the data stay.", highlight=False)
             stack.supervisor.watch(stop, lambda notice: console.print(f"[yellow]![/yellow] {notice}", highlight=False))

@@ -25,7 +25,8 @@ class SandboxPart:
 
     def spec(self) -> ChildSpec:
         """The process; what it prints goes to `<home>/sandbox.json`."""
-        options = ["--json", "--first-port", str(free_range(USUAL_PORTS["sandbox"], _PORTS))]
+        options = ["--json", "--port", str(free_range(USUAL_PORTS["sandbox"], _PORTS))]
+        options += ["--state-dir", str(self._home / "sandbox")]
         return ChildSpec(
             name="Sandbox",
             command=[sys.executable, "-m", "gtmc_pipelines.cli.main", "sandbox", *options],
