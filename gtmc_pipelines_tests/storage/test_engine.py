@@ -40,6 +40,18 @@ def test_a_transaction_commits_at_its_end_and_rolls_back_on_an_exception(databas
     assert _marks(database, tenant) == ["kept"]
 
 
+def test_a_pooled_connection_does_not_carry_its_tenant_into_the_next_transaction(
+    postgres_url: str, database: Database, tenant: str
+) -> None:
+    pool_of_one = Database(postgres_url, pool_size=1)
+    with pool_of_one.tenant(tenant) as connection:
+        session = driver(connection).info.backend_pid
+    with pool_of_one.operator() as connection:
+        assert driver(connection).info.backend_pid == session
+        assert row(connection, "SELECT current_setting('gtmc.tenant_id', true) AS tenant") == {"tenant": ""}
+    pool_of_one.close()
+
+
 def test_both_kinds_of_connection_speak_utc_and_iso(database: Database, tenant: str) -> None:
     with database.tenant(tenant) as pooled, database.raw_connection() as raw:
         for connection in (pooled, raw):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -86,7 +88,17 @@ def test_migrating_twice_changes_nothing(new_database_url: Callable[[], str]) ->
 
 
 @pytest.mark.services
-def test_many_processes_may_migrate_the_same_and_different_databases_at_once(
+def test_processes_may_migrate_the_same_database_at_once(new_database_url: Callable[[], str]) -> None:
+    program = "import sys; from gtmc_pipelines.storage.migrate import migrate; print(migrate(sys.argv[1]))"
+    command = [sys.executable, "-c", program, new_database_url()]
+    started = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    ended = [(process.communicate(timeout=60), process.returncode) for process in started]
+    assert [code for _, code in ended] == [0] * 4, ended
+    assert len({output for (output, _), _ in ended}) == 1
+
+
+@pytest.mark.services
+def test_threads_may_migrate_the_same_and_different_databases_at_once(
     new_database_url: Callable[[], str],
 ) -> None:
     urls = [new_database_url() for _ in range(3)] * 4

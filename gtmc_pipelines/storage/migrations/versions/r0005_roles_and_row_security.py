@@ -27,11 +27,15 @@ BEGIN
             IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = wanted) THEN
                 EXECUTE format('CREATE ROLE %I NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS', wanted);
             END IF;
+        EXCEPTION WHEN duplicate_object OR unique_violation THEN
+            NULL;  -- the other migration has made it
+        END;
+        BEGIN
             IF NOT pg_has_role(current_user, wanted, membership) THEN
                 EXECUTE format('GRANT %I TO %I', wanted, current_user) || terms;
             END IF;
-        EXCEPTION WHEN duplicate_object OR unique_violation THEN
-            NULL;  -- the other migration made it
+        EXCEPTION WHEN unique_violation THEN
+            NULL;  -- the other migration has granted it to the same login
         END;
     END LOOP;
     EXECUTE format('GRANT CONNECT, TEMPORARY ON DATABASE %I TO gtmc_app', current_database());
