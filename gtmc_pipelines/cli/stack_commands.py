@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Annotated
@@ -44,7 +44,7 @@ def up(
     with stop_signals() as stop, Stack(load_settings(), options) as stack:
         with progress_lines() as on_progress:
             stack.start(_unless(stop, on_progress))
-        console.print(address_table(stack.addresses))
+        print_addresses(stack.addresses)
         console.print("\nStop it with Ctrl-C; the data stay.", highlight=False)
         stack.supervisor.watch(stop, lambda notice: console.print(f"[yellow]![/yellow] {notice}", highlight=False))
         console.print("Stopping…")
@@ -81,12 +81,11 @@ def progress_lines() -> Iterator[OnProgress]:
         yield show
 
 
-def address_table(addresses: dict[str, str]) -> Table:
-    """The addresses of a stack, one a line."""
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+def print_addresses(addresses: Mapping[str, str]) -> None:
+    """The addresses of a stack, one a line, never cut."""
+    width = max(len(name) for name in addresses)
     for name, address in addresses.items():
-        table.add_row(f"[bold]{name}[/bold]", address)
-    return table
+        console.print(f"[bold]{name:<{width}}[/bold]  {escape(address)}", highlight=False, soft_wrap=True)
 
 
 def _options(sandbox: bool, dagster: bool, only: list[str] | None) -> StackOptions:

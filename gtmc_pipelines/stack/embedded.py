@@ -54,6 +54,7 @@ class Stack:
         self.environment: dict[str, str] = {}
         self.addresses: dict[str, str] = {}
         self._state = StackState(self.home)
+        self._worker_announcement = self.home / "logs" / "worker-ready.log"
         self._key: dict[str, str] = {}
         self._lock: FolderLock | None = None
         self._servers = Servers(settings, self.home)
@@ -105,7 +106,8 @@ class Stack:
             steps.append(Step("Sandbox", begin, sandbox.is_ready))
         if self.options.worker:
             needs = ("Migrations", "Temporal namespace", "Sandbox")
-            steps.append(Step("Worker", self._begin(self._worker, _WORK_LEVEL), self._servers.has_worker, needs))
+            begin = self._begin(self._worker, _WORK_LEVEL)
+            steps.append(Step("Worker", begin, lambda: self._servers.has_worker(self._worker_announcement), needs))
         if self.options.dagster:
             steps += self._dagster_steps()
         return steps
@@ -147,6 +149,7 @@ class Stack:
             name="Worker",
             command=[sys.executable, "-m", "gtmc_pipelines.cli.main", "worker"],
             log_file=self.home / "logs" / "worker.log",
+            output_file=self._worker_announcement,
             environment=self._child_environment(with_key=True),
             grace_seconds=20.0,
         )

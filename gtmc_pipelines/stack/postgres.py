@@ -87,7 +87,7 @@ class EmbeddedPostgres:
             )
         self.port = self._choose_port()
         (place.data / "pg_hba.conf").write_text(_ACCESS)
-        self._password_file.write_text(f"127.0.0.1:*:*:postgres:{self._password()}\n")
+        self._password_file.chmod(0o600)  # clients ignore it otherwise
         options = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value.strip(chr(39))}")]
         self._child = ChildProcess.spawn(
             ChildSpec(

@@ -53,6 +53,14 @@ def place_for(data: Path, installation: Path) -> ServerPlace:
     return ServerPlace(installation / "bin", real, user)
 
 
+def remove_outside(original: Path) -> None:
+    """Remove the folder of ours that stands in for `original`, if there is one."""
+    for parent in _outside_parents():
+        folder = parent / _outside_name(original)
+        if folder.is_dir() and not folder.is_symlink() and folder.stat().st_uid == os.geteuid():
+            shutil.rmtree(folder)
+
+
 def _account(data: Path) -> tuple[int, int]:
     """The owner of existing data, else `postgres`, else `nobody`."""
     if data.exists() and (owner := data.stat()).st_uid != 0:
@@ -103,11 +111,10 @@ def _copied(installation: Path, user: tuple[int, int]) -> Path:
 
 def _outside(original: Path, user: tuple[int, int]) -> Path:
     """A folder of ours, reachable by `user`, whose name follows from `original`."""
-    name = "gtmc-" + hashlib.sha256(str(original.absolute()).encode()).hexdigest()[:16]
-    for parent in (Path("/var/tmp"), Path(tempfile.gettempdir())):  # noqa: S108  ownership is checked below
+    for parent in _outside_parents():
         if not parent.is_dir() or not _can_enter(parent, user):
             continue
-        folder = parent / name
+        folder = parent / _outside_name(original)
         folder.mkdir(mode=0o755, exist_ok=True)
         folder_state = folder.lstat()
         if stat.S_ISDIR(folder_state.st_mode) and folder_state.st_uid == 0:
@@ -118,6 +125,14 @@ def _outside(original: Path, user: tuple[int, int]) -> Path:
         f"The account that runs PostgreSQL can't reach {original} and there is no folder of ours that it could.",
         next_step="Run as an ordinary user, or set GTMC_HOME to a folder every account can enter.",
     )
+
+
+def _outside_parents() -> tuple[Path, ...]:
+    return Path("/var/tmp"), Path(tempfile.gettempdir())  # noqa: S108  whose the folder is gets checked
+
+
+def _outside_name(original: Path) -> str:
+    return "gtmc-" + hashlib.sha256(str(original.absolute()).encode()).hexdigest()[:16]
 
 
 def _refuse(data: Path) -> None:

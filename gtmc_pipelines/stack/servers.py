@@ -93,10 +93,10 @@ class Servers:
             ),
         ]
 
-    def has_worker(self) -> bool:
-        """Whether a worker polls our queue, as the embedded server sees it. True for a server of the user's own."""
+    def has_worker(self, announcement: Path) -> bool:
+        """Whether our worker polls the queue: asked of the embedded server, else as the worker itself announced."""
         if self.temporal is None:
-            return True
+            return announcement.exists() and announcement.stat().st_size > 0
         queue = f"/api/v1/namespaces/{self._settings.temporal_namespace}/task-queues/{self._settings.task_queue}"
         return answers_http(self.temporal.ui_port, f"{queue}?taskQueueType=1", containing=b'"identity"')
 

@@ -1,0 +1,159 @@
+"""The embedded PostgreSQL survives what machines do to it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from gtmc_pipelines.model.errors import Misuse
+from gtmc_pipelines.stack import server_user
+from gtmc_pipelines.stack.ports import free_port
+from gtmc_pipelines.stack.postgres import EmbeddedPostgres
+from gtmc_pipelines.stack.server_user import place_for
+from gtmc_pipelines_tests.stack.conftest import eventually
+
+pytestmark = pytest.mark.services
+
+
+@pytest.fixture
+def server(home: Path) -> Iterator[EmbeddedPostgres]:
+    """A running server with one committed row."""
+    running = EmbeddedPostgres(home / "postgres", free_port())
+    running.start()
+    with _connect(running) as connection:
+        connection.execute("CREATE TABLE kept AS SELECT 'a row' AS what")
+    yield running
+    running.stop()
+
+
+def _connect(server: EmbeddedPostgres, **options: str) -> psycopg.Connection[tuple[str, ...]]:
+    return psycopg.connect(server.url().replace("+psycopg", ""), **options)
+
+
+def _kept(server: EmbeddedPostgres) -> str:
+    with _connect(server) as connection:
+        row = connection.execute("SELECT what FROM kept").fetchone()
+    assert row is not None
+    return row[0]
+
+
+def test_data_stay_between_starts(server: EmbeddedPostgres, home: Path) -> None:
+    server.stop()
+    again = EmbeddedPostgres(home / "postgres", free_port())
+    again.start()
+    try:
+        assert _kept(again) == "a row"
+    finally:
+        again.stop()
+
+
+def test_a_killed_server_recovers_at_the_next_start(server: EmbeddedPostgres, home: Path) -> None:
+    pid = int((home / "postgres" / "postmaster.pid").read_text().splitlines()[0])
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not server.is_ready())
+    server.stop()
+    assert (home / "postgres" / "postmaster.pid").exists()
+    server.start()
+    assert _kept(server) == "a row"
+
+
+def test_an_interrupted_first_start_is_begun_again(home: Path) -> None:
+    half_made = home / "postgres"
+    half_made.mkdir(mode=0o700)
+    (half_made / "postgresql.conf").write_text("half")
+    running = EmbeddedPostgres(half_made, free_port())
+    running.start()
+    try:
+        assert running.is_ready()
+    finally:
+        running.stop()
+
+
+def test_a_taken_port_is_refused_in_one_sentence(home: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        with pytest.raises(Misuse, match=f"Port {port} for PostgreSQL is already in use"):
+            EmbeddedPostgres(home / "postgres", port).start()
+
+
+def test_two_servers_never_share_data(server: EmbeddedPostgres, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gtmc_pipelines.stack.folder_lock._PREDECESSOR_SECONDS", 0.05)
+    with pytest.raises(Misuse, match="already runs the embedded PostgreSQL"):
+        EmbeddedPostgres(home / "postgres", free_port()).start()
+    assert _kept(server) == "a row"
+
+
+def test_a_connection_needs_the_password_of_the_file(server: EmbeddedPostgres, home: Path) -> None:
+    assert (home / "postgres.pass").stat().st_mode & 0o077 == 0
+    assert (home / "postgres.pass").read_text().strip().rsplit(":", 1)[-1] not in server.url()
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        _connect(server, password="guessed", passfile=os.devnull)
+
+
+def test_data_without_their_password_file_are_left_alone(server: EmbeddedPostgres, home: Path) -> None:
+    server.stop()
+    password = (home / "postgres.pass").read_text()
+    (home / "postgres.pass").unlink()
+    with pytest.raises(Misuse, match="password file is gone"):
+        server.start()
+    (home / "postgres.pass").write_text(password)
+    server.start()
+    assert _kept(server) == "a row"
+
+
+def test_a_database_is_created_once(server: EmbeddedPostgres) -> None:
+    server.ensure_database("gtmc")
+    server.ensure_database("gtmc")
+    with psycopg.connect(server.url("gtmc").replace("+psycopg", "")) as connection:
+        row = connection.execute("SELECT datcollate FROM pg_database WHERE datname = 'gtmc'").fetchone()
+    assert row == ("C.UTF-8",)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root must drop to another account")
+def test_as_root_a_closed_home_keeps_its_permissions_and_its_data_go_where_the_account_can_reach(home: Path) -> None:
+    closed = home / "closed"
+    closed.mkdir(mode=0o700)
+    running = EmbeddedPostgres(closed / "postgres", free_port())
+    running.start()
+    try:
+        with _connect(running) as connection:
+            connection.execute("CREATE TABLE kept AS SELECT 'outside' AS what")
+    finally:
+        running.stop()
+    assert closed.stat().st_mode & 0o777 == 0o700
+    outside = (closed / "postgres").resolve()
+    assert outside.stat().st_uid != 0
+    running.start()
+    try:
+        assert _kept(running) == "outside"
+    finally:
+        running.stop()
+        server_user.remove_outside(closed / "postgres")
+    assert not outside.parent.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root must drop to another account")
+def test_as_root_programs_in_a_closed_folder_are_copied_once(home: Path) -> None:
+    closed = home / "closed"
+    (closed / "bin").mkdir(mode=0o700, parents=True)
+    closed.chmod(0o700)
+    (closed / "bin" / "postgres").symlink_to("/bin/true")
+    try:
+        first, second = (place_for(home / "postgres", closed) for _ in range(2))
+        assert first == second
+        assert not first.programs.is_relative_to(home)
+    finally:
+        server_user.remove_outside(closed)
+
+
+def test_an_ordinary_user_runs_the_server_where_the_data_are(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    place = place_for(home / "postgres", home)
+    assert place.user is None
+    assert place.data == home / "postgres"

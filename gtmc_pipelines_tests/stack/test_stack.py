@@ -1,0 +1,130 @@
+"""The whole stack starts, tells where it is, notices a death, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from gtmc_pipelines.model.errors import Misuse
+from gtmc_pipelines.settings import Settings, child_environment, load_settings, running_stack
+from gtmc_pipelines.stack.dagster_services import ask_health, is_loaded
+from gtmc_pipelines.stack.embedded import Stack, StackOptions
+from gtmc_pipelines.stack.ports import answers
+from gtmc_pipelines_tests.stack.conftest import eventually
+
+pytestmark = pytest.mark.services
+SERVERS_ONLY = StackOptions(sandbox=False, worker=False, dagster=False)
+TINY_DEFINITIONS = (
+    "import dagster as dg\n\n@dg.asset\ndef one() -> int:\n    return 1\n\ndefs = dg.Definitions([one])\n"
+)
+
+
+@pytest.fixture(autouse=True)
+def settings(monkeypatch: pytest.MonkeyPatch, home: Path) -> Settings:
+    """Settings of an empty environment, with a home of this test's own."""
+    for name in ("GTMC_DATABASE_URL", "TEMPORAL_ADDRESS", "DAGSTER_PG_URL", "CONNECTOR_ENCRYPTION_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("GTMC_HOME", str(home))
+    return load_settings()
+
+
+@pytest.fixture
+def stack(settings: Settings) -> Iterator[Stack]:
+    """PostgreSQL and Temporal, prepared."""
+    with Stack(settings, SERVERS_ONLY) as running:
+        running.start()
+        yield running
+
+
+def _descendants() -> list[str]:
+    return [child.name() for child in psutil.Process().children(recursive=True)]
+
+
+def test_other_terminals_find_a_running_stack_and_its_addresses(stack: Stack, home: Path) -> None:
+    assert load_settings().temporal_address == stack.environment["TEMPORAL_ADDRESS"]
+    assert load_settings().encryption_key is not None
+    found = running_stack(home)
+    assert found is not None
+    assert found["addresses"] == stack.addresses
+
+
+def test_a_second_stack_on_the_same_home_is_refused(stack: Stack) -> None:
+    with pytest.raises(Misuse, match="A stack already runs"):
+        Stack(load_settings(), SERVERS_ONLY).start()
+    assert answers(int(stack.environment["TEMPORAL_ADDRESS"].rsplit(":", 1)[1]))
+
+
+def test_stopping_leaves_no_process_and_no_stack_file(stack: Stack, home: Path) -> None:
+    before = _descendants()
+    stack.stop()
+    assert before
+    assert _descendants() == []
+    assert not (home / "stack.json").exists()
+    assert (home / "postgres" / "PG_VERSION").exists()
+
+
+def test_a_server_that_dies_ends_the_stack_with_its_log(stack: Stack) -> None:
+    server = next(child for child in psutil.Process().children() if child.name() == "temporal")
+    server.kill()
+
+    def is_noticed() -> bool:
+        try:
+            return bool(stack.supervisor.check())
+        except Misuse as error:
+            return "Temporal ended unexpectedly" in error.sentence and "temporal.log" in error.next_step
+
+    eventually(is_noticed)
+
+
+def test_a_start_that_fails_stops_what_it_had_started(settings: Settings, home: Path) -> None:
+    (home / "temporal").write_text("in the way")
+    with pytest.raises(FileExistsError):
+        Stack(settings, SERVERS_ONLY).start()
+    assert _descendants() == []
+    assert not (home / "stack.json").exists()
+
+
+def test_a_database_of_ones_own_that_does_not_answer_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GTMC_DATABASE_URL", "postgresql://nobody:secret@127.0.0.1:9/gtmc")
+    monkeypatch.setenv("DAGSTER_PG_URL", "postgresql+psycopg2://nobody:secret@127.0.0.1:9/dagster")
+    monkeypatch.setenv("CONNECTOR_ENCRYPTION_KEY", "ab" * 32)
+    with pytest.raises(Misuse, match="Migrations failed") as caught:
+        Stack(load_settings(), SERVERS_ONLY).start()
+    assert "secret" not in str(caught.value)
+    assert _descendants() == []
+
+
+def test_dagster_is_up_with_its_definitions_and_stops_cleanly(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tiny_definitions.py").write_text(TINY_DEFINITIONS)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    options = StackOptions(sandbox=False, worker=False, definitions="tiny_definitions")
+    with Stack(settings, options) as running:
+        running.start()
+        port = int(running.addresses["Dagster UI"].rsplit(":", 1)[1])
+        assert is_loaded(ask_health(port))
+    assert _descendants() == []
+    assert not answers(port)
+
+
+def test_gtmc_up_stops_cleanly_on_ctrl_c(home: Path) -> None:
+    command = [sys.executable, "-m", "gtmc_pipelines.cli.main", "up", "--no-sandbox", "--no-dagster"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=child_environment({})) as process:
+        eventually(lambda: (home / "stack.json").exists(), within_seconds=60)
+        assert json.loads((home / "stack.json").read_text())["pid"] == process.pid
+        children = psutil.Process(process.pid).children(recursive=True)
+        os.kill(process.pid, signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "Temporal UI" in output
+    assert children
+    assert not any(child.is_running() for child in children)
