@@ -101,8 +101,9 @@ class CompiledMapping:
 def compile_mapping(entity: Entity, entries: Sequence[MappingEntry], stream: str) -> CompiledMapping:
     """Compile the entries that apply to `stream`; the others are passed over.
 
-    Columns come in the order of the entity's fields. Raises Misuse for entries `validate` refuses
-    and for a required column that none fills: such a mapping could only reject every record.
+    Columns come in the order of the entity's fields; of two entries for one target the later counts
+    (`validate` refuses that). Raises Misuse for an unknown target, an expression or constant that
+    can't work, and a required column that none fills: such a mapping could only reject every record.
     """
     spec = ENTITIES[entity]
     chosen = {entry.target_field: entry for entry in entries if entry.stream in (None, stream)}
