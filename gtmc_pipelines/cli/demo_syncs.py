@@ -31,14 +31,20 @@ def sync_through_dagster(
     with Live(console=console, refresh_per_second=4, transient=True) as live:
         for statuses in dagster.follow(list(runs.values())):  # noqa: B007 - the last one is used below
             live.update(_progress(_logs(database, subjects, runs), subjects))
+    logs = _logs(database, subjects, runs)
     for connector, run in runs.items():
         if statuses[run] != "SUCCESS":
+            reasons = [
+                f"{subject.tenant_id}: {log.error_message}"
+                for subject, log in logs.items()
+                if subject.connector is connector and log.error_message
+            ]
             raise Broken(
                 "dagster_run_failed",
-                f"The {mode} {connector.label} run ended with {statuses[run]}.",
-                next_step=f"Its log says why: {dagster.run_url(run)}.",
+                f"The {mode} {connector.label} run ended with {statuses[run]}. {' '.join(reasons)}".strip(),
+                next_step=f"`gtmc demo --keep` leaves the UI up; the run's log is {dagster.run_url(run)}",
             )
-    return _logs(database, subjects, runs)
+    return logs
 
 
 def _types(subjects: Sequence[Subject]) -> list[ConnectorType]:
