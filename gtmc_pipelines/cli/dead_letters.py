@@ -16,17 +16,8 @@ from gtmc_pipelines.storage.dead_letters import DeadLetter, list_letters, requir
 from gtmc_pipelines.storage.engine import Database, open_database
 from gtmc_pipelines.storage.tenants import require_tenant
 
-COLUMNS = (
-    "id",
-    "tenant_id",
-    "connector",
-    "stream",
-    "external_id",
-    "stage",
-    "reason_code",
-    "attempts",
-    "last_seen_at",
-)
+OF_A_TENANT = ("id", "connector", "stream", "external_id", "reason_code", "attempts", "last_seen_at")
+OF_ALL = ("id", "tenant_id", "connector", "stream", "reason_code", "attempts", "last_seen_at")
 
 group = typer.Typer(help="Records that could not be written, and why.", no_args_is_help=True)
 
@@ -53,7 +44,7 @@ def list_command(
             require_tenant(database, tenant)
             connector_id = None if connector is None else require_connector(database, tenant, connector).id
         letters = list_letters(database, tenant, connector_id, only_open=not show_all, limit=limit)
-    columns = COLUMNS if tenant is not None else tuple(name for name in COLUMNS if name != "external_id")
+    columns = OF_ALL if tenant is None else OF_A_TENANT
     emit([_plain(letter) for letter in letters], columns, as_json=as_json, title="Dead letters")
 
 

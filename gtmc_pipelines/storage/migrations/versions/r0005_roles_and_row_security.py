@@ -87,7 +87,7 @@ GRANT USAGE ON SCHEMA public, raw TO gtmc_app;
 GRANT USAGE ON SCHEMA public TO gtmc_fleet, gtmc_operator;
 GRANT USAGE ON SEQUENCE batch_ids TO gtmc_app;
 
-GRANT SELECT, UPDATE ON tenants TO gtmc_app;
+GRANT SELECT ON tenants TO gtmc_app;
 GRANT SELECT, INSERT, UPDATE ON connectors, connector_leases, sync_logs, o365_config TO gtmc_app;
 GRANT SELECT, INSERT ON audit_log TO gtmc_app;
 GRANT SELECT, INSERT, UPDATE, DELETE
@@ -96,7 +96,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE
    ON accounts, people, opportunities, activities, intent_signals, fathom_meetings TO gtmc_app;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA raw TO gtmc_app;
 
-GRANT SELECT, INSERT, UPDATE ON tenants TO gtmc_operator;
+GRANT SELECT, INSERT ON tenants TO gtmc_operator;
 
 GRANT SELECT (id, name, slug, created_at, updated_at) ON tenants TO gtmc_fleet;
 GRANT SELECT (id, tenant_id, type, name, status, last_sync_at, last_sync_error, error_code, error_kind,
