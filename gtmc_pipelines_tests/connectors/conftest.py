@@ -1,9 +1,11 @@
 """Fixtures of the connectors' tests."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from gtmc_pipelines_tests.connectors.salesforce_scene import Org
 from gtmc_pipelines_tests.connectors.scripted_vendor import ScriptedVendor
 
 
@@ -15,3 +17,11 @@ def vendor() -> Iterator[ScriptedVendor]:
         yield running
     finally:
         running.close()
+
+
+@pytest.fixture
+def org(sandbox: dict[str, Any]) -> Org:
+    """The org `acme` of the imitated Salesforce, as seeded, without faults."""
+    found = Org.of(sandbox)
+    found.ask("POST", "reset", {})
+    return found

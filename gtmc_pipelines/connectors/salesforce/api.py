@@ -52,8 +52,10 @@ class SalesforceHttp(VendorSession):
             self.serve_plainly(parts.netloc)
 
     def is_transient(self, response: requests.Response) -> bool:
-        """Besides the usual: 406 at the edge, and two errorCodes that say "busy"."""
+        """Besides the usual: 406 at the edge, a maintenance page, and two errorCodes that say "busy"."""
         status = response.status_code
+        if status == 200 and response.headers.get("Content-Type", "").startswith("text/html"):
+            return True
         if status in {400, 406}:
             return status == 406 or error_code(response.content) in _TRANSIENT_CODES
         return super().is_transient(response)

@@ -79,6 +79,7 @@ class _Walk:
     at: RestCheckpoint
     is_done: bool = False
     seen: set[str] = field(default_factory=set)
+    stalled: set[str] = field(default_factory=set)
 
     def page(self) -> Page:
         """The next page; its checkpoint is where the walk goes on."""
@@ -123,7 +124,10 @@ class _Walk:
         if not answer.next_path:
             raise Broken("no_next_link", "Salesforce says there is more, but not where.", next_step="Sync again.")
         path = checked_next_path(answer.next_path)
-        if path == self.at.next_path or path in self.seen:
+        is_stalled = not answer.records and path not in self.stalled  # nothing yet: asking again is fine, once
+        if is_stalled:
+            self.stalled.add(path)
+        elif path == self.at.next_path or path in self.seen:
             raise _loop()
         self.seen.add(path)
         return path
