@@ -17,6 +17,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from gtmc_pipelines.model.errors import Misuse
 from gtmc_pipelines.model.ids import workflow_id
 from gtmc_pipelines.settings import Settings
+from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines.workflows.closed_feed import ClosedSyncs, closed_since
 from gtmc_pipelines.workflows.connection import connect, unreachable
 from gtmc_pipelines.workflows.event_loop import EventLoopThread
@@ -33,6 +34,7 @@ from gtmc_pipelines.workflows.liveness import is_running
 from gtmc_pipelines.workflows.outcomes import outcome_of
 from gtmc_pipelines.workflows.pollers import Poller, pollers_of, require_workers
 from gtmc_pipelines.workflows.progress import Progress, follow
+from gtmc_pipelines.workflows.stuck import Freed, free_stuck
 
 T = TypeVar("T")
 
@@ -134,6 +136,10 @@ class SyncClient:
     def closed_since(self, cursor: str | None, limit: int = 200) -> ClosedSyncs:
         """Syncs that have ended, each once, oldest first, with the cursor for the next call."""
         return self._run(closed_since(self._client, cursor, limit=limit))
+
+    def free_stuck(self, database: Database) -> list[Freed]:
+        """Free connectors on `syncing` whose workflow is gone. Raises Retry when Temporal doesn't say."""
+        return free_stuck(database, self.is_running)
 
     def _run(self, work: Coroutine[Any, Any, T], *, gone_is_fine: bool = False) -> T | Any:
         try:

@@ -12,12 +12,13 @@ from datetime import timedelta
 from typing import Any
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
+from temporalio.common import RetryPolicy, SearchAttributeUpdate
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 from gtmc_pipelines.model.phases import Outcome, Phase
 from gtmc_pipelines.workflows.inputs import (
     PHASE_KEY,
+    SYNC_TYPE_KEY,
     SYNC_WORKFLOW,
     FaultNote,
     FinalizeRequest,
@@ -89,7 +90,7 @@ class ConnectorSyncWorkflow:
 
     async def _read_and_write(self, plan: SyncPlan) -> None:
         while True:
-            self._enter(Phase.SYNCING)
+            self._enter(Phase.SYNCING, SYNC_TYPE_KEY.value_set(plan.mode))  # a first sync turns out to be a full one
             segment = await self._segment(plan)
             self._honour_cancel()
             self._enter(Phase.WRITING)
@@ -137,11 +138,11 @@ class ConnectorSyncWorkflow:
         if workflow.cancellation_reason() is not None:
             raise asyncio.CancelledError("sync cancelled")
 
-    def _enter(self, phase: Phase) -> None:
+    def _enter(self, phase: Phase, *more: SearchAttributeUpdate[Any]) -> None:
         """Phases only move forward: a handful of visibility writes a sync, however many segments."""
         if self._phase is None or _ORDER.index(phase) > _ORDER.index(self._phase):
             self._phase = phase
-            workflow.upsert_search_attributes([PHASE_KEY.value_set(phase)])
+            workflow.upsert_search_attributes([PHASE_KEY.value_set(phase), *more])
 
 
 def _failure(outcome: SyncOutcome) -> ApplicationError:

@@ -32,6 +32,7 @@ from gtmc_pipelines.workflows.stuck import free_stuck
 
 _SWITCH_SECONDS = 0.0005  # the default 5 ms lets the reader hold the interpreter each time a write returns
 _GRACE = timedelta(seconds=20)
+WORKFLOWS: list[type] = [ConnectorSyncWorkflow, ScheduledSyncWorkflow]
 _log = logging.getLogger(__name__)
 
 
@@ -58,21 +59,24 @@ def set_up_logging(level: str, redactor: Redactor) -> None:
 def build_worker(client: Client, task_queue: str, services: Services, concurrency: int) -> Worker:
     """A worker for `concurrency` syncs at once. Heartbeats go out at least three times per time limit."""
     throttle = timedelta(seconds=min(5.0, services.settings.heartbeat_seconds / 3))
-    ours = ("gtmc_pipelines.model", "gtmc_pipelines.workflows.inputs")
     return Worker(
         client,
         task_queue=task_queue,
-        workflows=[ConnectorSyncWorkflow, ScheduledSyncWorkflow],
+        workflows=WORKFLOWS,
         activities=SyncActivities(services).all,
         activity_executor=ThreadPoolExecutor(concurrency, thread_name_prefix="sync"),
         max_concurrent_activities=concurrency,
         max_heartbeat_throttle_interval=throttle,
         default_heartbeat_throttle_interval=throttle,
         graceful_shutdown_timeout=_GRACE,
-        workflow_runner=SandboxedWorkflowRunner(
-            restrictions=SandboxRestrictions.default.with_passthrough_modules(*ours)
-        ),
+        workflow_runner=workflow_runner(),
     )
+
+
+def workflow_runner() -> SandboxedWorkflowRunner:
+    """Temporal's sandbox for workflow code; our own words pass through, they are pure."""
+    ours = ("gtmc_pipelines.model", "gtmc_pipelines.workflows.inputs")
+    return SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_passthrough_modules(*ours))
 
 
 class _Process:

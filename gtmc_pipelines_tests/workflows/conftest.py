@@ -6,7 +6,7 @@ import asyncio
 import os
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -136,7 +136,7 @@ def stage(make_stage: Any) -> Iterator[Stage]:
 def running_worker(settings: Settings, database: Database) -> Iterator[None]:
     """A worker in a thread of this process, polling before the block begins."""
     ready, stopped = threading.Event(), threading.Event()
-    problem: list[BaseException] = []
+    problem: list[Exception] = []
 
     async def work() -> None:
         client = await connect(settings.required("temporal_address"), settings.temporal_namespace)
@@ -153,7 +153,7 @@ def running_worker(settings: Settings, database: Database) -> Iterator[None]:
     def run() -> None:
         try:
             asyncio.run(work())
-        except BaseException as error:
+        except Exception as error:  # noqa: BLE001 - raised in the test's own thread
             problem.append(error)
             ready.set()
 
@@ -177,6 +177,3 @@ def history_of(settings: Settings, workflow_id: str) -> str:
         return (await client.get_workflow_handle(workflow_id).fetch_history()).to_json()
 
     return asyncio.run(fetch())
-
-
-Until = Callable[[Callable[[], bool]], None]

@@ -5,24 +5,27 @@ from __future__ import annotations
 from temporalio import activity
 from temporalio.exceptions import CancelledError
 
+from gtmc_pipelines.model.errors import Retry
 from gtmc_pipelines.workflows.inputs import Beat
+
+WORKER_STOPPING = "worker_stopping"
 
 
 class Pulse:
-    """Sends heartbeats (the SDK thins them out) and notices cancels. Only between batches, never inside one."""
+    """Sends heartbeats (the SDK thins them out) and notices when to stop. Only between batches, never inside one."""
 
     def __init__(self, beat: Beat) -> None:
         self.beat = beat
 
     def __call__(self) -> None:
-        """Beat once. Raises CancelledError when the sync was cancelled, or when the server gave this attempt up."""
-        activity.heartbeat(self.beat)
-        if activity.is_cancelled() and not self.is_stopping:
-            raise CancelledError("sync cancelled")
+        """Beat once.
 
-    @property
-    def is_stopping(self) -> bool:
-        """True when this worker is shutting down: hand over at the checkpoint, another one goes on."""
+        Raises CancelledError when the sync was cancelled, or when the server gave this attempt up;
+        Retry `worker_stopping` when this process is shutting down and another one should go on.
+        """
+        activity.heartbeat(self.beat)
         details = activity.cancellation_details()
-        was_asked = details is not None and details.cancel_requested
-        return activity.is_worker_shutdown() and not was_asked
+        if activity.is_worker_shutdown() and not (details is not None and details.cancel_requested):
+            raise Retry(WORKER_STOPPING, "This worker is being stopped; another one goes on.", after_seconds=0.1)
+        if activity.is_cancelled():
+            raise CancelledError("sync cancelled")

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from gtmc_pipelines.connectors.registry import connector_of
 from gtmc_pipelines.model.catalog import Stream
-from gtmc_pipelines.model.errors import Broken
+from gtmc_pipelines.model.errors import Broken, Retry
 from gtmc_pipelines.model.phases import Phase
 from gtmc_pipelines.storage.batch import Batch, BatchTarget
 from gtmc_pipelines.storage.batch_writer import BatchWriter
@@ -21,7 +21,7 @@ from gtmc_pipelines.workflows.activities.consent import require_consent
 from gtmc_pipelines.workflows.activities.mappers import mappers_of
 from gtmc_pipelines.workflows.activities.open_sync import selected_streams
 from gtmc_pipelines.workflows.activities.positions import Positions, Start
-from gtmc_pipelines.workflows.activities.pulse import Pulse
+from gtmc_pipelines.workflows.activities.pulse import WORKER_STOPPING, Pulse
 from gtmc_pipelines.workflows.activities.reading import (
     ReadBatch,
     SegmentBounds,
@@ -57,17 +57,26 @@ class Segment:
 
         Raises what ends the whole sync; everything before it is committed with its checkpoint.
         """
+        try:
+            is_complete = self._go_on()
+        except Retry as fault:
+            if fault.code != WORKER_STOPPING:
+                raise
+            is_complete = False  # the next segment runs elsewhere; no attempt is used up
+        return SegmentResult(is_complete, self._records, self._batches)
+
+    def _go_on(self) -> bool:
         with ExitStack() as stack:
             stack.callback(self._close_writer)
             for step in stack.enter_context(Ahead(self._steps(), self._beat)):
                 self._beat()
-                if isinstance(step, SegmentEnd) or self._pulse.is_stopping:
-                    return SegmentResult(False, self._records, self._batches)
+                if isinstance(step, SegmentEnd):
+                    return False
                 if isinstance(step, ReadBatch):
                     self._write(step)
                 else:
                     self._end(step)
-        return SegmentResult(True, self._records, self._batches)
+        return True
 
     def _steps(self) -> Iterator[Step]:
         """Runs in the reading thread, vendor session and all: authenticating may wait longer than a heartbeat."""

@@ -1,0 +1,27 @@
+"""Recorded histories replay: a deploy doesn't break the syncs that are running."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from temporalio.client import WorkflowHistory
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.worker import Replayer
+
+from gtmc_pipelines.workflows.worker import WORKFLOWS, workflow_runner
+
+HISTORIES = sorted((Path(__file__).parent / "histories").glob("*.json"))
+
+
+@pytest.mark.parametrize("recorded", HISTORIES, ids=lambda path: path.stem)
+def test_a_recorded_history_replays(recorded: Path) -> None:
+    replayer = Replayer(workflows=WORKFLOWS, data_converter=pydantic_data_converter, workflow_runner=workflow_runner())
+    history = WorkflowHistory.from_json(recorded.stem, recorded.read_text())
+    asyncio.run(replayer.replay_workflow(history))
+
+
+def test_the_kept_histories_cover_every_way_a_sync_ends() -> None:
+    kept = {path.stem for path in HISTORIES}
+    assert kept >= {"complete", "stream_failed", "reauthorize", "deferred", "cancelled", "continued"}
