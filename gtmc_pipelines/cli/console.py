@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from gtmc_pipelines.model.errors import GtmcError
@@ -45,9 +46,9 @@ def emit_json(value: Any) -> None:
 
 def fail(error: GtmcError) -> typer.Exit:
     """Print the error's sentence and next step on stderr; raise what this returns (exit status 1)."""
-    errors.print(f"[red]✗[/red] {error.sentence}", highlight=False)
+    errors.print(f"[red]✗[/red] {escape(error.sentence)}", highlight=False)
     if error.next_step:
-        errors.print(f"  {error.next_step}", highlight=False)
+        errors.print(f"  {escape(error.next_step)}", highlight=False)
     return typer.Exit(1)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from gtmc_pipelines.model.errors import Misuse
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 _POLL_SECONDS = 0.02
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ class ChildProcess:
         """
         spec.log_file.parent.mkdir(parents=True, exist_ok=True)
         if spec.output_file is not None:
+            spec.output_file.touch(mode=0o600)
             spec.output_file.write_bytes(b"")
         with spec.log_file.open("ab") as log, (spec.output_file or spec.log_file).open("ab") as output:
             try:
@@ -150,12 +153,13 @@ class ChildProcess:
         self._process.wait()
 
     def log_tail(self, lines: int = 12) -> str:
-        """The last lines of its log, or an empty string."""
+        """The last lines of its log without colours, or an empty string."""
         if not self.spec.log_file.exists():
             return ""
         with self.spec.log_file.open("rb") as log:
             log.seek(max(0, log.seek(0, os.SEEK_END) - 16_384))
-            return "\n".join(log.read().decode(errors="replace").splitlines()[-lines:])
+            text = _COLOURS.sub("", log.read().decode(errors="replace"))
+        return "\n".join(text.splitlines()[-lines:])
 
     def _what_the_log_says(self) -> str:
         return f"Its log, {self.spec.log_file}, ends with:\n{self.log_tail()}"

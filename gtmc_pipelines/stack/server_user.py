@@ -46,7 +46,9 @@ def place_for(data: Path, installation: Path) -> ServerPlace:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not _can_enter(data.parent, user):
             data.rmdir() if not any(data.iterdir()) else _refuse(data)
-            data.symlink_to(_outside(data, user) / "data")
+            outside = _outside(data, user) / "data"
+            shutil.rmtree(outside, ignore_errors=True)  # of a home that was deleted: nothing leads to it any more
+            data.symlink_to(outside)
     real = data.resolve()
     real.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.chown(real, *user)

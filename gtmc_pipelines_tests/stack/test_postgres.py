@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 from collections.abc import Iterator
@@ -136,6 +137,21 @@ def test_as_root_a_closed_home_keeps_its_permissions_and_its_data_go_where_the_a
         running.stop()
         server_user.remove_outside(closed / "postgres")
     assert not outside.parent.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root must drop to another account")
+def test_as_root_a_home_made_again_after_it_was_deleted_starts_afresh(home: Path) -> None:
+    closed = home / "closed"
+    try:
+        for _ in range(2):
+            closed.mkdir(mode=0o700)
+            running = EmbeddedPostgres(closed / "postgres", free_port())
+            running.start()
+            running.stop()
+            shutil.rmtree(closed)
+    finally:
+        server_user.remove_outside(closed / "postgres")
+    assert not running.is_ready()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root must drop to another account")
