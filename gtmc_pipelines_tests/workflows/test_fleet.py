@@ -1,0 +1,118 @@
+"""Many syncs: the scheduled sweep, stuck connectors, and the feed of closed syncs."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from temporalio.client import Client
+
+from gtmc_pipelines.model.connector_types import ConnectorStatus
+from gtmc_pipelines.model.errors import Reauthorize, Retry
+from gtmc_pipelines.settings import Settings
+from gtmc_pipelines.workflows.connection import connect
+from gtmc_pipelines.workflows.inputs import SCHEDULED_WORKFLOW, ScheduledOutcome, ScheduledRequest
+from gtmc_pipelines.workflows.stuck import free_stuck
+from gtmc_pipelines_tests.workflows.conftest import Stage
+from gtmc_pipelines_tests.workflows.scripted import Gate, people
+
+pytestmark = pytest.mark.services
+
+
+def _sweep(settings: Settings, request: ScheduledRequest) -> ScheduledOutcome:
+    async def run() -> ScheduledOutcome:
+        client = await connect(settings.required("temporal_address"), settings.temporal_namespace)
+        outcome: ScheduledOutcome = await client.execute_workflow(
+            SCHEDULED_WORKFLOW,
+            request,
+            id=f"sweep-{request.tenant_id}",
+            task_queue=settings.task_queue,
+            result_type=ScheduledOutcome,
+        )
+        return outcome
+
+    return asyncio.run(run())
+
+
+def _terminate(settings: Settings, workflow_id: str) -> None:
+    async def run() -> None:
+        client: Client = await connect(settings.required("temporal_address"), settings.temporal_namespace)
+        await client.get_workflow_handle(workflow_id).terminate()
+
+    asyncio.run(run())
+
+
+def test_a_sweep_syncs_connected_connectors_and_counts_them(stage: Stage) -> None:
+    stage.connector.script = {"contacts": [people(5)]}
+    request = ScheduledRequest(stage.tenant, at=datetime(2026, 2, 1, tzinfo=UTC), per_run=1)
+    assert _sweep(stage.settings, request) == ScheduledOutcome(1, 1, 0)
+    assert len(stage.ids()) == 5
+
+
+def test_a_failing_child_is_counted_and_not_raised(stage: Stage) -> None:
+    stage.connector.on_authenticate = Reauthorize("grant_revoked", "The grant was revoked.")
+    request = ScheduledRequest(stage.tenant, at=datetime(2026, 2, 1, tzinfo=UTC))
+    assert _sweep(stage.settings, request) == ScheduledOutcome(1, 0, 1)
+
+
+def test_a_connector_whose_workflow_was_terminated_is_freed(stage: Stage) -> None:
+    gate = Gate()
+    stage.connector.script = {"contacts": [gate, people(5)]}
+    handle = stage.start()
+    assert gate.reached.wait(20)
+    assert stage.status is ConnectorStatus.SYNCING
+    assert stage.client.free_stuck(stage.database) == [], "a running sync is left alone"
+    _terminate(stage.settings, handle.workflow_id)
+    gate.opened.set()
+    freed = [each for each in stage.client.free_stuck(stage.database) if each.tenant_id == stage.tenant]
+    assert [each.workflow_id for each in freed] == [handle.workflow_id]
+    assert stage.status is ConnectorStatus.ERROR
+    assert "without closing its books" in str(stage.now.last_sync_error)
+    assert stage.lease is None
+    assert stage.client.outcome(handle).error_code == "terminated"
+
+
+def test_a_dead_holders_lease_is_taken_over_by_the_next_sync(stage: Stage) -> None:
+    gate = Gate()
+    stage.connector.script = {"contacts": [gate, people(5)]}
+    dead = stage.start()
+    assert gate.reached.wait(20)
+    _terminate(stage.settings, dead.workflow_id)
+    gate.opened.set()
+    outcome = stage.sync()
+    assert outcome.is_success
+    assert not outcome.held_by
+    assert stage.status is ConnectorStatus.CONNECTED
+
+
+def test_in_doubt_nothing_is_freed(stage: Stage) -> None:
+    gate = Gate()
+    stage.connector.script = {"contacts": [gate, people(5)]}
+    handle = stage.start()
+    assert gate.reached.wait(20)
+
+    def doubtful(_: str) -> bool:
+        raise Retry("temporal_doubtful", "Nobody answered.")
+
+    with pytest.raises(Retry):
+        free_stuck(stage.database, doubtful)
+    gate.opened.set()
+    assert stage.client.outcome(handle).is_success
+
+
+def test_the_feed_gives_every_closed_sync_once(stage: Stage) -> None:
+    wanted = {stage.start(at=datetime.now(UTC) + timedelta(seconds=n)).workflow_id for n in range(4)}
+    for name in wanted:
+        stage.client.outcome(name)
+    seen: list[Any] = []
+    cursor: str | None = None
+    while True:
+        page = stage.client.closed_since(cursor, limit=3)
+        cursor = page.cursor
+        if not page.syncs:
+            break
+        seen += [sync for sync in page.syncs if sync.tenant_id == stage.tenant]
+    assert sorted(sync.workflow_id for sync in seen) == sorted(wanted)
+    assert {sync.connector_type for sync in seen} == {"salesforce"}
