@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from gtmc_pipelines.model.catalog import Stream
 from gtmc_pipelines.model.phases import SyncMode
-from gtmc_pipelines.model.records import Page, RejectedRecord, RowMapper, SourceRecord
+from gtmc_pipelines.model.records import RejectedRecord, RowMapper, SourceRecord
 from gtmc_pipelines.storage.canonical import CanonicalTable
 from gtmc_pipelines.storage.landing import ContentHash, RawTable
 from gtmc_pipelines.storage.staging import Stage
-
-MAX_RECORDS = 2_000
-MAX_BYTES = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,40 +68,3 @@ class BatchPlan:
         self.canonical = tuple(
             CanonicalTable(mapper, position, target.stream, target.tenant_id) for position, mapper in enumerate(mappers)
         )
-
-
-def batches(pages: Iterable[Page], *, max_records: int = MAX_RECORDS, max_bytes: int = MAX_BYTES) -> Iterator[Batch]:
-    """Put small pages together, up to `max_records` or `max_bytes`; a page is never split.
-
-    The last page always ends a batch. Ends without one when the pages do.
-    """
-    waiting: list[Page] = []
-    for page in pages:
-        if waiting and _overflows(waiting, page, max_records, max_bytes):
-            yield _together(waiting)
-            waiting = []
-        waiting.append(page)
-        if page.is_last:
-            yield _together(waiting)
-            waiting = []
-    if waiting:
-        yield _together(waiting)
-
-
-def _overflows(waiting: Sequence[Page], page: Page, max_records: int, max_bytes: int) -> bool:
-    return (
-        sum(p.read for p in waiting) + page.read > max_records or sum(p.size for p in waiting) + page.size > max_bytes
-    )
-
-
-def _together(pages: Sequence[Page]) -> Batch:
-    last = pages[-1]
-    if len(pages) == 1:
-        return Batch(last.records, last.checkpoint, last.watermark, last.rejects, last.skipped)
-    return Batch(
-        [record for page in pages for record in page.records],
-        last.checkpoint,
-        last.watermark,
-        [reject for page in pages for reject in page.rejects],
-        sum(page.skipped for page in pages),
-    )

@@ -19,6 +19,7 @@ from gtmc_pipelines.storage.landing import UNMAPPED, Prepared
 from gtmc_pipelines.storage.staging import Fate, stage_line
 from gtmc_pipelines.storage.write_errors import describe, is_of_a_record
 
+_PART_RECORDS = 2_000  # staged at a time: a large page of a vendor must not be held twice
 _TOMBSTONE = b"{}"
 
 
@@ -55,6 +56,7 @@ class BatchTransaction:
         self._prepared = prepared
         self._isolate = isolate
         self._batch_id = 0
+        self._is_stage_used = False
         self._counts = Counts(read=batch.read, skipped=batch.skipped + prepared.repeated)
         self._letters: list[NewLetter] = []
         self._landed: set[str] = set()
@@ -72,7 +74,8 @@ class BatchTransaction:
         self._add(unchanged=len(self._prepared.newest) - len(changed))
         if changed:
             self._plan.stage.make(connection)
-            self._write([self._staged(key, key in stored) for key in changed])
+        for start in range(0, len(changed), _PART_RECORDS):
+            self._write([self._staged(key, key in stored) for key in changed[start : start + _PART_RECORDS]])
         self._letters += bookkeeping.letters_of_unlandable(self._batch, self._prepared, self._batch_id)
         self._add(failed=len(self._letters))
         resolved = self._keep_books(open_letters)
@@ -161,8 +164,9 @@ class BatchTransaction:
     def _store(self, part: Sequence[_Staged]) -> None:
         """Land a part and bring its canonical rows up to date."""
         plan, target, connection = self._plan, self._plan.target, self._connection
-        if self._isolate:
+        if self._is_stage_used:
             plan.stage.clear(connection)
+        self._is_stage_used = True
         plan.stage.fill(connection, [staged.line for staged in part])
         ids = [staged.record.external_id for staged in part]
         stale = plan.raw.land(connection, ids, target.sync_log_id, self._batch_id)

@@ -41,7 +41,7 @@ def close(connection: psycopg.Connection[Any], target: BatchTarget, batch: Batch
         mode=None if batch.is_last else target.mode,
         until=None if batch.is_last else target.until,
         watermark=batch.watermark or state.watermark if batch.is_last else state.watermark,
-        generation=target.generation or state.generation,
+        generation=target.generation,
         sync_log_id=target.sync_log_id,
     )
     cursors.put_state(connection, target.tenant_id, target.connector_id, state)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,11 @@ from gtmc_pipelines.model.entities import Entity
 from gtmc_pipelines.model.phases import SyncMode, Trigger
 from gtmc_pipelines.model.records import Page
 from gtmc_pipelines.storage import connectors, leases, sync_logs
-from gtmc_pipelines.storage.batch import BatchTarget, batches
+from gtmc_pipelines.storage.batch import Batch, BatchTarget
 from gtmc_pipelines.storage.batch_writer import BatchWriter
 from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines.storage.tenants import add_tenant
+from gtmc_pipelines.workflows.activities.coalesce import coalesce
 from gtmc_pipelines_tests.bench.pages import read_pages
 
 UNTIL = datetime(2026, 6, 1, tzinfo=UTC)
@@ -42,13 +43,13 @@ def new_target(database: Database) -> BatchTarget:
     return BatchTarget(tenant_id, connector_id, sync_log_id, fence, stream, SyncMode.FULL, UNTIL)
 
 
-def load(database: Database, target: BatchTarget, pages: Iterable[Page]) -> Counts:
+def load(database: Database, target: BatchTarget, pages: Iterator[Page]) -> Counts:
     """Write every page with the default mapping of contacts; the counts added up."""
     mapper = compile_mapping(Entity.PERSON, DEFAULT_MAPPINGS[Entity.PERSON], target.stream.name)
     total = Counts()
     with BatchWriter(database, target, [mapper]) as writer:
-        for batch in batches(pages):
-            total += writer.write(batch)
+        for page in coalesce(pages):
+            total += writer.write(Batch(page.records, page.checkpoint, page.watermark, page.rejects, page.skipped))
     return total
 
 

@@ -9,18 +9,19 @@ from pathlib import Path
 
 PAGE_RECORDS = 2_000
 
-_FIRST = "Ana Bo Carla Dmitri Eva Farid Gwen Hugo Inès José Kofi Łucja Mia Noor Olga Pär Quinn Rosa Søren".split()
-_LAST = "Smith Müller O'Neil Nguyễn Silva Kowalski Ivanov Tanaka García Lindström Haddad Okafor Rossi Novák".split()
+_FIRST = ("Ana", "Bo", "Carla", "Dmitri", "Eva", "Farid", "Gwen", "Hugo", "Inès", "José", "Kofi", "Łucja", "Pär")
+_LAST = ("Smith", "Müller", "O'Neil", "Nguyễn", "Silva", "Kowalski", "Ivanov", "Tanaka", "García", "Rossi", "Novák")
 _TITLES = ("VP of Sales", 'Head of "Growth"', "CTO", "Account Executive", "RevOps Manager", "Buyer")
 _CITIES = (("San Francisco", "CA", "USA"), ("Berlin", None, "Germany"), ("São Paulo", "SP", "Brazil"))
-_WORDS = "pipeline renewal stakeholder budget quarter onboarding security review champion proposal pricing".split()
+_WORDS = ("pipeline", "renewal", "stakeholder", "budget", "quarter", "onboarding", "security", "champion", "pricing")
 
 
 def make_pages(folder: Path, records: int) -> None:
     """Write pages of contacts, about 1 KB each, the same at every call."""
     for page, start in enumerate(range(0, records, PAGE_RECORDS)):
         contacts = [_contact(number) for number in range(start, min(records, start + PAGE_RECORDS))]
-        body = json.dumps({"totalSize": records, "done": True, "records": contacts}, separators=(",", ":"), ensure_ascii=False)
+        answer = {"totalSize": records, "done": True, "records": contacts}
+        body = json.dumps(answer, separators=(",", ":"), ensure_ascii=False)
         (folder / f"{page:06}.json").write_bytes(body.encode())
 
 

@@ -1,4 +1,4 @@
-"""Pure parts of the write path: COPY text, content hashes, ids, and pages put together into batches."""
+"""Pure parts of the write path: COPY text, content hashes, ids."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from datetime import timedelta, timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gtmc_pipelines.model.records import Page, RejectedRecord
 from gtmc_pipelines.storage import copy_text
-from gtmc_pipelines.storage.batch import batches
 from gtmc_pipelines.storage.landing import ContentHash, is_storable_id, prepare
 from gtmc_pipelines_tests.storage.write_scene import FieldMapper, at, record
 
@@ -81,32 +79,3 @@ def test_long_but_storable_ids_survive_the_quick_check() -> None:
     prepared = prepare([record(key, 1), record("b", 1)], ContentHash([FieldMapper()]))
     assert list(prepared.newest) == [key, "b"]
     assert prepared.without_storable_id == []
-
-
-def page(records: int, checkpoint: str | None, size: int = 10) -> Page:
-    made = [record(f"{checkpoint}-{n}", 1, name="x" * size) for n in range(records)]
-    watermark = "w" if checkpoint is None else None
-    return Page(made, checkpoint, watermark, [RejectedRecord(None, "missing_id", "")], skipped=2)
-
-
-def test_small_pages_are_written_together_and_the_last_checkpoint_counts() -> None:
-    pages = [page(100, "one"), page(100, "two"), page(100, "three"), page(100, None)]
-    first, last = batches(pages, max_records=320)
-    assert (first.read, first.checkpoint) == (309, "three")
-    assert (last.read, last.checkpoint, last.watermark, last.is_last) == (103, None, "w", True)
-    assert (last.skipped, len(last.rejects)) == (2, 1)
-
-
-def test_a_large_page_is_written_alone_and_never_split() -> None:
-    sizes = [batch.read for batch in batches([page(5, "a"), page(50, "b"), page(5, "c")], max_records=20)]
-    assert sizes == [8, 53, 8]
-
-
-def test_batches_are_bounded_by_bytes_too() -> None:
-    assert len(list(batches([page(10, "a", 1_000), page(10, "b", 1_000)], max_bytes=15_000))) == 2
-
-
-def test_a_read_that_stops_halfway_still_hands_over_what_it_has() -> None:
-    (batch,) = batches([page(1, "one")])
-    assert batch.checkpoint == "one"
-    assert list(batches([])) == []
