@@ -54,7 +54,7 @@ class Gate:
             await self._control(scope, receive, send)
             return
         connection = HTTPConnection(scope)
-        query = scope["query_string"].decode("latin-1")[:2000]
+        query = scope["query_string"].decode("latin-1")[:1000]
         entry = self._journal.begin(self._vendor.name, scope["method"], scope["path"], query)
         entry.org = self._vendor.org_of(connection)
         exchange = scope["sandbox"] = Exchange(entry, self._knobs)

@@ -26,7 +26,10 @@ def test_a_second_sandbox_with_the_same_seed_has_the_same_records(salesforce: Cl
         other.http.close()
     with running(SandboxOptions(seed=8)) as announcement:
         third = Client(announcement)
-        assert third.control("GET", "truth?org=acme")["objects"]["Contact"]["digest"] != mine["objects"]["Contact"]["digest"]
+        assert (
+            third.control("GET", "truth?org=acme")["objects"]["Contact"]["digest"]
+            != mine["objects"]["Contact"]["digest"]
+        )
         third.http.close()
 
 
@@ -77,7 +80,9 @@ def test_texts_hold_what_breaks_careless_programs(salesforce: Client) -> None:
 
 
 def test_csv_and_json_tell_the_same(salesforce: Client) -> None:
-    soql = "SELECT Id, Name, Description, Email, Engagement_Score__c, IsDeleted, SystemModstamp, Owner.Email FROM Contact"
+    soql = (
+        "SELECT Id, Name, Description, Email, Engagement_Score__c, IsDeleted, SystemModstamp, Owner.Email FROM Contact"
+    )
     job = salesforce.job(soql).json()["id"]
     salesforce.get(f"jobs/query/{job}")
     text = salesforce.get(f"jobs/query/{job}/results").content.decode()

@@ -98,7 +98,9 @@ def test_a_condition_finds_the_records_that_meet_it(salesforce: Client, where: s
 
 
 def test_order_limit_and_offset_do_what_they_say(salesforce: Client) -> None:
-    names = [row["Name"] for row in salesforce.rows("SELECT Name FROM Account ORDER BY Name DESC, Id LIMIT 20 OFFSET 5")]
+    names = [
+        row["Name"] for row in salesforce.rows("SELECT Name FROM Account ORDER BY Name DESC, Id LIMIT 20 OFFSET 5")
+    ]
     every = sorted((row["Name"] for row in salesforce.rows("SELECT Name FROM Account")), key=str.lower, reverse=True)
     assert names == every[5:25]
     first = salesforce.rows("SELECT Industry FROM Account ORDER BY Industry LIMIT 1")[0]["Industry"]

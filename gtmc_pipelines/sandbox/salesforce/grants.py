@@ -35,6 +35,7 @@ class Code:
 class Grant:
     """A consent of one org's user: `refresh_token` is the one that is good now."""
 
+    id: int
     org: str
     refresh_token: str
     scope: str
@@ -58,9 +59,8 @@ class Grants:
         self.client_secret = token(64, seed, "client_secret")
         self.codes: dict[str, Code] = {}
         self.grants: dict[str, Grant] = {}
-        self.spent: set[str] = set()
         self.ready = {self._session_token(org, "ready"): org for org in org_ids}
-        self.sessions: dict[str, tuple[str, str]] = {session: (org, "") for session, org in self.ready.items()}
+        self.sessions: dict[str, tuple[str, int]] = {session: (org, 0) for session, org in self.ready.items()}
 
     def _session_token(self, org: str, *parts: object) -> str:
         return f"{self._org_ids[org][:15]}!AQ{token(60, self._seed, org, 'session', *parts)}"
@@ -86,17 +86,17 @@ class Grants:
         if redirect_uri != code.redirect_uri:
             raise OAuthError("redirect_uri_mismatch", "redirect_uri must match configuration")
         _check_verifier(code, verifier)
-        grant = Grant(code.org, self._refresh_token(), code.scope)
+        refresh_token = self._refresh_token()
+        grant = Grant(self._made, code.org, refresh_token, code.scope)
         self.grants[grant.refresh_token] = grant
         return grant, self.open_session(grant)
 
     def refresh(self, text: str, *, rotate: bool) -> tuple[Grant, str]:
         """Exchange a refresh token for a session, and a new refresh token when they rotate. Raises OAuthError."""
         grant = self.grants.get(text)
-        if grant is None or grant.revoked or text in self.spent:
+        if grant is None or grant.revoked:
             raise OAuthError("invalid_grant", "expired access/refresh token")
         if rotate:
-            self.spent.add(text)
             del self.grants[text]
             grant.refresh_token = self._refresh_token()
             self.grants[grant.refresh_token] = grant
@@ -110,7 +110,7 @@ class Grants:
         """A new access token."""
         self._made += 1
         session = self._session_token(grant.org, self._made)
-        self.sessions[session] = (grant.org, grant.refresh_token)
+        self.sessions[session] = (grant.org, grant.id)
         while len(self.sessions) > MAX_SESSIONS:
             oldest = next(one for one in self.sessions if one not in self.ready)
             del self.sessions[oldest]
@@ -129,15 +129,18 @@ class Grants:
         grant = self.grants.get(text)
         if grant is None:
             return False
-        self.revoke_org(grant.org, only=text)
+        self._withdraw(grant)
         return True
 
-    def revoke_org(self, org: str, only: str | None = None) -> None:
+    def revoke_org(self, org: str) -> None:
         """The administrator withdraws the app's consent: all refresh tokens and sessions of an org end."""
-        for text, grant in self.grants.items():
-            if grant.org == org and only in (None, text):
-                grant.revoked = True
-        for session in [one for one, (owner, _) in self.sessions.items() if owner == org]:
+        for grant in self.grants.values():
+            if grant.org == org:
+                self._withdraw(grant)
+
+    def _withdraw(self, grant: Grant) -> None:
+        grant.revoked = True
+        for session in [one for one, (_, grant_id) in self.sessions.items() if grant_id == grant.id]:
             self.end_session(session)
 
     def org_of(self, session: str) -> str | None:
@@ -160,9 +163,9 @@ class Grants:
         for item in state["grants"]:
             if item["org"] in known:
                 self.grants[item["refresh_token"]] = Grant(**item)
-        for session, org, refresh_token in state["sessions"]:
+        for session, org, grant_id in state["sessions"]:
             if org in known:
-                self.sessions[session] = (org, refresh_token)
+                self.sessions[session] = (org, grant_id)
 
 
 def redirect_allowed(uri: str) -> bool:
