@@ -5,7 +5,6 @@ from __future__ import annotations
 import dagster as dg
 
 from gtmc_pipelines.defs.assets import connector_assets
-from gtmc_pipelines.defs.checks import balance_checks
 from gtmc_pipelines.defs.enabled import default_mappings, enabled_types
 from gtmc_pipelines.defs.jobs import full_sync_job, sync_job
 from gtmc_pipelines.defs.platform import GtmcResource
@@ -14,14 +13,12 @@ from gtmc_pipelines.defs.schedules import sweep_schedule
 from gtmc_pipelines.defs.sensors import partitions_sensor
 
 _TYPES = enabled_types()
-_GTMC = GtmcResource()
 
 defs = dg.Definitions(
     assets=[connector_assets(connector, default_mappings(connector)) for connector in _TYPES],
-    asset_checks=[balance_checks(connector) for connector in _TYPES],
     jobs=[job for connector in _TYPES for job in (sync_job(connector), full_sync_job(connector))],
     schedules=[sweep_schedule(connector) for connector in _TYPES],
     sensors=[partitions_sensor(_TYPES)],
-    resources={"gtmc": _GTMC, **{str(connector): vendor_resource(connector, _GTMC) for connector in _TYPES}},
+    resources={"gtmc": GtmcResource(), **{str(connector): vendor_resource(connector) for connector in _TYPES}},
     executor=dg.in_process_executor,  # a step waits for a workflow: a process of its own would only cost time
 )

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from gtmc_pipelines.defs.checks import check_results, check_specs
 from gtmc_pipelines.defs.columns import Mappings
 from gtmc_pipelines.defs.config import SyncConfig
 from gtmc_pipelines.defs.names import op_name, pool_name
+from gtmc_pipelines.defs.resources import VendorResource
 from gtmc_pipelines.defs.run_body import run_syncs
 from gtmc_pipelines.defs.translator import asset_specs
 from gtmc_pipelines.model.connector_types import ConnectorType
@@ -20,12 +22,19 @@ def connector_assets(connector: ConnectorType, mappings: Mappings) -> dg.AssetsD
     @dg.multi_asset(
         name=op_name(connector),
         specs=asset_specs(connector, mappings),
+        check_specs=check_specs(connector),
         can_subset=True,
         pool=pool_name(connector),
         required_resource_keys={str(connector)},
     )
-    def sync_assets(context: dg.AssetExecutionContext, config: SyncConfig) -> Iterator[dg.AssetMaterialization]:
-        run_syncs(context, config, getattr(context.resources, str(connector)))
-        yield from ()  # each event was stored when its tenant ended, so that an interrupt loses none
+    def sync_assets(context: dg.AssetExecutionContext, config: SyncConfig) -> Iterator[dg.AssetCheckEvaluation]:
+        resource: VendorResource = getattr(context.resources, str(connector))
+        # Events are logged, not yielded: an interrupt loses none, and a sweep may answer checks without a partition.
+        failure = run_syncs(context, config, resource) if context.selected_asset_keys else None
+        for evaluation in check_results(connector, context.selected_asset_check_keys, resource):
+            context.log_event(evaluation)
+        yield from ()
+        if failure is not None:
+            raise failure
 
     return sync_assets

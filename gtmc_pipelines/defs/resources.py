@@ -1,13 +1,12 @@
 """Resources: one per connector type, for our own assets and, by `session` and `client`, for anybody's ad-hoc ones."""
 
-# No postponed annotations here: Dagster reads those of its resources.
+from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-import dagster as dg
 from pydantic import Field
 
 from gtmc_pipelines.connectors.contract import Session
@@ -15,14 +14,13 @@ from gtmc_pipelines.defs.platform import GtmcResource
 from gtmc_pipelines.model.connector_types import ConnectorType
 
 
-class VendorResource(dg.ConfigurableResource[None]):
+class VendorResource(GtmcResource):
     """What every vendor's resource can do. A vendor adds its typed settings and its own kind of client.
 
     Secrets are never part of it: they are opened from the vault when a session is made.
     """
 
     connector: ConnectorType = Field(description="Type key of the connector.")
-    gtmc: dg.ResourceDependency[GtmcResource]
     follow_seconds: float = Field(default=1.0, gt=0, description="How often a running sync is looked at, in seconds.")
     sweep_concurrency: int = Field(default=25, ge=1, le=200, description="Syncs a sweep run has going at once.")
 
@@ -41,8 +39,8 @@ class VendorResource(dg.ConfigurableResource[None]):
         from gtmc_pipelines.storage.credentials import StoredCredentials
         from gtmc_pipelines.workflows.composition import compose, key_ring
 
-        settings = self.gtmc.settings()
-        with self.gtmc.database() as database:
+        settings = self.settings()
+        with self.database() as database:
             row = require_connector(database, tenant, self.connector.value)
             composed = compose(settings, row)
             composed = replace(composed, options={**composed.options, **self.options()})
@@ -89,8 +87,8 @@ class SalesforceResource(VendorResource):
             yield session.plain_client()  # type: ignore[attr-defined]
 
 
-def vendor_resource(connector: ConnectorType, gtmc: GtmcResource) -> VendorResource:
+def vendor_resource(connector: ConnectorType) -> VendorResource:
     """The resource of a connector type; a type without settings of its own gets the plain one."""
     if connector is ConnectorType.SALESFORCE:
-        return SalesforceResource(gtmc=gtmc)
-    return VendorResource(connector=connector, gtmc=gtmc)
+        return SalesforceResource()
+    return VendorResource(connector=connector)

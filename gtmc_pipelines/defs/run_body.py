@@ -18,19 +18,21 @@ from gtmc_pipelines.model.errors import GtmcError
 _NAMED_FAILURES = 20
 
 
-def run_syncs(context: dg.AssetExecutionContext, config: SyncConfig, resource: VendorResource) -> None:
-    """Do what the run asks for. Raises dg.Failure with one sentence and the next step when any tenant failed."""
+def run_syncs(context: dg.AssetExecutionContext, config: SyncConfig, resource: VendorResource) -> dg.Failure | None:
+    """Do what the run asks for, and record it. Gives the failure to raise when a tenant's sync failed.
+
+    Raises dg.Failure, with one sentence and the next step, when nothing could be done at all.
+    """
     try:
         order = order_of(context, config, resource.connector)
         pin(context, order)
-        with resource.gtmc.open() as platform:
+        with resource.open() as platform:
             platform.client.require_workers()
             syncs = RunSyncs(platform, order, resource.follow_seconds)
             try:
                 if order.is_sweep:
-                    _sweep(context, order, syncs, resource.sweep_concurrency)
-                else:
-                    _single(context, order, syncs)
+                    return _sweep(context, order, syncs, resource.sweep_concurrency)
+                return _single(context, order, syncs)
             except dg.DagsterExecutionInterruptedError:
                 _interrupted(context, syncs)
                 raise
@@ -41,17 +43,18 @@ def run_syncs(context: dg.AssetExecutionContext, config: SyncConfig, resource: V
         raise dg.Failure(str(fault), metadata={"code": fault.code}, allow_retries=False) from None
 
 
-def _single(context: dg.AssetExecutionContext, order: SyncOrder, syncs: RunSyncs) -> None:
+def _single(context: dg.AssetExecutionContext, order: SyncOrder, syncs: RunSyncs) -> dg.Failure | None:
     (tenant,) = order.tenants
     context.log.info(f"{order.connector.label}, {order.mode} sync of {tenant}: {', '.join(order.streams)}")
     finished = syncs.sync(tenant, context.log.info)
     _record(context, finished, once=False)
-    if finished.problem:
-        links = {} if finished.facts is None else workflow_links(finished.facts)
-        raise dg.Failure(finished.problem, metadata=links, allow_retries=False)
+    if not finished.problem:
+        return None
+    links = {} if finished.facts is None else workflow_links(finished.facts)
+    return dg.Failure(finished.problem, metadata=links, allow_retries=False)
 
 
-def _sweep(context: dg.AssetExecutionContext, order: SyncOrder, syncs: RunSyncs, concurrency: int) -> None:
+def _sweep(context: dg.AssetExecutionContext, order: SyncOrder, syncs: RunSyncs, concurrency: int) -> dg.Failure | None:
     """Every tenant to its end; one tenant's failure stops none of the others."""
     context.log.info(f"{order.connector.label}, {order.mode} sync of {len(order.tenants):,} tenants")
     problems: dict[str, str] = {}
@@ -68,8 +71,7 @@ def _sweep(context: dg.AssetExecutionContext, order: SyncOrder, syncs: RunSyncs,
             syncs.detach()  # threads stop following, so that leaving the pool doesn't wait for the syncs
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    if problems:
-        raise _failure(len(order.tenants), problems)
+    return _failure(len(order.tenants), problems) if problems else None
 
 
 def _finished(tenant: str, done: Future[Finished]) -> Finished:
