@@ -1,10 +1,12 @@
 """What goes wrong at Salesforce ends in the right leaf, loses nothing and is not asked too often."""
 
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
 from gtmc_pipelines.connectors.http import VendorSession
+from gtmc_pipelines.connectors.oauth import Pkce
 from gtmc_pipelines.connectors.salesforce import auth
 from gtmc_pipelines.connectors.salesforce.connector import SalesforceConnector
 from gtmc_pipelines.connectors.salesforce.streams import read_stream
@@ -24,10 +26,10 @@ from gtmc_pipelines_tests.connectors.salesforce_scene import (
 
 pytestmark = pytest.mark.services
 
-SMALL = {"page_records": 200}
+SMALL: dict[str, Any] = {"page_records": 200}
 
 
-def _fault(org: Org, leaf: type[SyncFault], stream: str = "leads", **options: int) -> SyncFault:
+def _fault(org: Org, leaf: type[SyncFault], stream: str = "leads", **options: Any) -> SyncFault:
     with pytest.raises(leaf) as caught:
         pages_of(org.session(**{**SMALL, **options}), stream, full())
     assert caught.value.__cause__ is None
@@ -154,7 +156,7 @@ def test_a_maintenance_page_in_place_of_an_answer_is_waited_out(org: Org) -> Non
 
 
 @pytest.mark.parametrize("options", [SMALL, {"bulk_threshold": 0, "bulk_page_records": 200}], ids=["rest", "bulk"])
-def test_cut_connections_lose_nothing(org: Org, options: dict[str, int]) -> None:
+def test_cut_connections_lose_nothing(org: Org, options: dict[str, Any]) -> None:
     org.break_("cut", every=3, after=1)
     records = records_of(pages_of(org.session(**options), "leads", full()))
     assert_is_truth(records, org.truth("Lead"), "leads")
@@ -185,7 +187,7 @@ def test_an_empty_page_with_a_next_link_is_just_a_page(org: Org) -> None:
 
 
 @pytest.mark.parametrize("options", [SMALL, {"bulk_threshold": 0}], ids=["rest", "bulk"])
-def test_an_unparsable_page_is_one_sentence(org: Org, options: dict[str, int]) -> None:
+def test_an_unparsable_page_is_one_sentence(org: Org, options: dict[str, Any]) -> None:
     org.break_("malformed_page")
     fault = _fault(org, SyncFault, **options)
     assert fault.code in {"unparsable_page", "page_incomplete"}
@@ -193,7 +195,7 @@ def test_an_unparsable_page_is_one_sentence(org: Org, options: dict[str, int]) -
 
 
 @pytest.mark.parametrize("options", [SMALL, {"bulk_threshold": 0}], ids=["rest", "bulk"])
-def test_a_record_without_an_id_is_rejected_and_its_neighbours_are_read(org: Org, options: dict[str, int]) -> None:
+def test_a_record_without_an_id_is_rejected_and_its_neighbours_are_read(org: Org, options: dict[str, Any]) -> None:
     org.break_("record_without_id", count=1)
     pages = pages_of(org.session(**options), "leads", full())
     rejects = [reject for page in pages for reject in page.rejects]
@@ -223,7 +225,7 @@ def test_a_revoked_session_can_not_be_used_again(org: Org) -> None:
 
 def test_a_code_is_good_only_with_its_verifier(org: Org) -> None:
     with VendorSession("Salesforce", org.settings()) as http, pytest.raises(SyncFault) as caught:
-        auth.exchange_code(http, org.settings(), Secret("aPrx-never-issued"), REDIRECT, auth.Pkce.fresh())
+        auth.exchange_code(http, org.settings(), Secret("aPrx-never-issued"), REDIRECT, Pkce.fresh())
     assert caught.value.code in {"grant_revoked", "invalid_request"}
 
 
@@ -238,7 +240,7 @@ def test_wrong_app_credentials_name_the_variables(org: Org) -> None:
 def test_an_app_without_credentials_is_misuse(org: Org) -> None:
     org.client_id = ""
     with pytest.raises(Misuse) as caught:
-        auth.authorize_url(org.settings(), REDIRECT, "state", auth.Pkce.fresh())
+        auth.authorize_url(org.settings(), REDIRECT, "state", Pkce.fresh())
     assert caught.value.code == "app_not_configured"
 
 

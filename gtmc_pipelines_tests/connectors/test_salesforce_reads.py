@@ -29,13 +29,13 @@ from gtmc_pipelines_tests.connectors.salesforce_scene import (
 
 pytestmark = pytest.mark.services
 
-BULK = {"bulk_threshold": 0, "bulk_page_records": 300}
-REST = {"page_records": 200}
+BULK: dict[str, Any] = {"bulk_threshold": 0, "bulk_page_records": 300}
+REST: dict[str, Any] = {"page_records": 200}
 
 
 @pytest.mark.parametrize("stream", list(OBJECTS))
 @pytest.mark.parametrize("way", [REST, BULK], ids=["rest", "bulk"])
-def test_a_full_read_is_the_truth(org: Org, stream: str, way: dict[str, int]) -> None:
+def test_a_full_read_is_the_truth(org: Org, stream: str, way: dict[str, Any]) -> None:
     session = org.session(**way)
     records = records_of(pages_of(session, stream, full()))
     assert_is_truth(records, org.truth(OBJECTS[stream]), stream)
@@ -112,7 +112,7 @@ def test_the_watermark_leads_to_exactly_the_next_changes(org: Org) -> None:
 
 
 @pytest.mark.parametrize("way", [REST, BULK], ids=["rest", "bulk"])
-def test_from_every_checkpoint_the_rest_is_read_exactly(org: Org, way: dict[str, int]) -> None:
+def test_from_every_checkpoint_the_rest_is_read_exactly(org: Org, way: dict[str, Any]) -> None:
     until = soon()
     pages = pages_of(org.session(**way), "leads", full(until=until))
     assert len(pages) >= 4

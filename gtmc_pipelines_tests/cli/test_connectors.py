@@ -1,0 +1,290 @@
+"""`gtmc tenants` and `gtmc connectors` as a user sees them, against the imitated Salesforce."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import threading
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from gtmc_pipelines.cli.main import app
+from gtmc_pipelines.model.errors import Broken, GtmcError, Misuse, Reauthorize
+from gtmc_pipelines.settings import child_environment, load_settings
+from gtmc_pipelines.storage.connectors import require_connector
+from gtmc_pipelines.storage.credentials import StoredCredentials
+from gtmc_pipelines.storage.engine import Database
+from gtmc_pipelines.storage.tenants import list_tenants
+from gtmc_pipelines.vault.keyring import generate_key_hex
+from gtmc_pipelines.workflows.composition import key_ring
+from gtmc_pipelines_tests.connectors.salesforce_scene import Org
+
+pytestmark = pytest.mark.services
+
+runner = CliRunner()
+
+
+class Browser:
+    """Follows the login's redirects as a person's browser would; `bend` changes where it is sent back to."""
+
+    def __init__(self) -> None:
+        self.bend: Callable[[str], str] = lambda url: url
+        self.urls: list[str] = []
+        self.threads: list[threading.Thread] = []
+
+    def open(self, url: str) -> bool:
+        self.urls.append(url)
+        self.threads.append(threading.Thread(target=self._follow, args=(url,)))
+        self.threads[-1].start()
+        return True
+
+    def _follow(self, url: str) -> None:
+        browser = self
+
+        class Redirects(urllib.request.HTTPRedirectHandler):
+            def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+                return super().redirect_request(req, fp, code, msg, headers, browser.bend(newurl))
+
+        urllib.request.build_opener(Redirects).open(url, timeout=10).close()
+
+
+@pytest.fixture
+def org(
+    sandbox: dict[str, Any], database: Database, postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Org:
+    """The org `acme`, and settings under which `gtmc` finds it."""
+    found = Org.of(sandbox)
+    found.ask("POST", "reset", {})
+    for name, value in {
+        "GTMC_HOME": str(tmp_path),
+        "GTMC_DATABASE_URL": postgres_url,
+        "CONNECTOR_ENCRYPTION_KEY": generate_key_hex(),
+        "SALESFORCE_CLIENT_ID": found.client_id,
+        "SALESFORCE_CLIENT_SECRET": found.client_secret,
+        "SALESFORCE_LOGIN_URL": found.base,
+        "GTMC_SANDBOX_HOSTS": found.host,
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("SALESFORCE_CALLBACK_URL", raising=False)
+    return found
+
+
+@pytest.fixture
+def browser(monkeypatch: pytest.MonkeyPatch) -> Iterator[Browser]:
+    found = Browser()
+    monkeypatch.setattr("webbrowser.open", found.open)
+    yield found
+    for thread in found.threads:
+        thread.join()
+
+
+def gtmc(*arguments: str) -> Result:
+    """Run a command that succeeds."""
+    result = runner.invoke(app, list(arguments))
+    assert result.exception is None, result.exception
+    assert result.exit_code == 0
+    return result
+
+
+def refusal(*arguments: str) -> GtmcError:
+    """Run a command that ends with one of our errors."""
+    result = runner.invoke(app, list(arguments))
+    assert isinstance(result.exception, GtmcError), result.exception
+    return result.exception
+
+
+def _here(tenant: str) -> tuple[str, ...]:
+    return ("--tenant", tenant, "--connector", "salesforce")
+
+
+def _connect(tenant: str) -> Result:
+    return gtmc("connectors", "connect", *_here(tenant), "--login-hint", "acme", "--json")
+
+
+def _status(tenant: str) -> str:
+    return str(json.loads(gtmc("connectors", "show", *_here(tenant), "--json").stdout)["status"])
+
+
+@pytest.fixture
+def added(org: Org, tenant: str) -> str:
+    """A tenant with a Salesforce connector that isn't connected yet."""
+    gtmc("connectors", "add", "--tenant", tenant, "--type", "salesforce", "--option", "bulk_threshold=10")
+    return tenant
+
+
+def test_a_tenant_is_added_and_listed(org: Org, database: Database, tenant: str) -> None:
+    gtmc("tenants", "add", f"{tenant}-two", "--name", "Two")
+    assert f"{tenant}-two" in {one.id for one in list_tenants(database)}
+    listed = json.loads(gtmc("tenants", "list", "--json").stdout)
+    assert {"id", "name", "created_at"} <= set(listed[0])
+    assert refusal("tenants", "add", f"{tenant}-two").code == "tenant_exists"
+    assert refusal("tenants", "add", "No Good").code == "bad_tenant_id"
+
+
+def test_a_connector_goes_from_added_to_connected_to_disconnected(added: str, org: Org, browser: Browser) -> None:
+    assert _status(added) == "disconnected"
+    connected = json.loads(_connect(added).stdout)
+    assert connected["status"] == "connected"
+    assert set(connected["required_scopes"]) <= set(connected["scopes"])
+    assert connected["options"]["instance_url"] == org.base
+    assert connected["options"]["bulk_threshold"] == 10
+    asked = urllib.parse.parse_qs(urllib.parse.urlsplit(browser.urls[0]).query)
+    assert asked["code_challenge_method"] == ["S256"]
+    assert asked["redirect_uri"][0].startswith("http://127.0.0.1:")
+
+    verified = json.loads(gtmc("connectors", "verify", *_here(added), "--json").stdout)
+    assert verified["healthy"] is True
+
+    told = json.loads(gtmc("connectors", "disconnect", *_here(added), "--json").stdout)
+    assert told["revocation"] == "revoked at Salesforce"
+    assert any("oauth2/revoke" in one["path"] for one in org.requests("revoke"))
+    assert _status(added) == "disconnected"
+    assert refusal("connectors", "verify", *_here(added)).code == "not_connected"
+
+
+def test_no_secret_is_ever_printed_or_stored_open(added: str, org: Org, browser: Browser, database: Database) -> None:
+    printed = _connect(added).output
+    for command in ("show", "verify"):
+        printed += gtmc("connectors", command, *_here(added)).output
+    printed += gtmc("connectors", "list", "--tenant", added, "--json").output
+    with database.tenant(added) as connection:
+        stored = str(connection.exec_driver_sql("SELECT config FROM connectors").scalar())
+    row = require_connector(database, added, "salesforce")
+    secrets = StoredCredentials(database, key_ring(load_settings()), added, row.id).read()
+    assert {"access_token", "refresh_token"} <= set(secrets)
+    for text in (printed, stored):
+        assert secrets["access_token"].reveal() not in text
+        assert secrets["refresh_token"].reveal() not in text
+        assert org.client_secret not in text
+    assert stored.count("gtmc2.") == len(secrets)
+
+
+def test_connecting_again_replaces_the_grant_and_keeps_the_options(added: str, browser: Browser) -> None:
+    first = json.loads(_connect(added).stdout)
+    second = json.loads(_connect(added).stdout)
+    assert first["options"] == second["options"]
+    gtmc("connectors", "verify", *_here(added))
+
+
+def test_the_address_stands_alone_on_a_line_for_scripts(added: str, browser: Browser) -> None:
+    result = gtmc("connectors", "connect", *_here(added), "--login-hint", "acme")
+    lines = [line for line in result.stdout.splitlines() if line.startswith("http")]
+    assert lines == [browser.urls[0]]
+    assert "scopes granted: api refresh_token; required: api refresh_token" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("bend", "code"),
+    [
+        (lambda url: url.replace("/callback", "/elsewhere"), "oauth_wrong_path"),
+        (lambda url: url.replace("state=", "state=x"), "oauth_state_altered"),
+        (lambda url: url.replace("code=", "code=x"), "grant_revoked"),
+        (lambda url: url.partition("?")[0], "oauth_incomplete"),
+        (lambda url: url.partition("?")[0] + "?error=access_denied", "oauth_denied"),
+    ],
+    ids=["path", "state", "code", "nothing", "error"],
+)
+def test_a_login_that_goes_wrong_leaves_nothing_half_written(
+    added: str, browser: Browser, database: Database, bend: Callable[[str], str], code: str
+) -> None:
+    browser.bend = lambda url: bend(url) if "127.0.0.1" in url and "/services/" not in url else url
+    error = refusal("connectors", "connect", *_here(added), "--login-hint", "acme")
+    assert error.code == code
+    assert isinstance(error, Misuse | Reauthorize)
+    assert error.next_step
+    assert _status(added) == "disconnected"
+    with database.tenant(added) as connection:
+        config = connection.exec_driver_sql("SELECT config FROM connectors").scalar()
+    assert config == {"options": {"bulk_threshold": 10}, "secrets": {}}
+
+
+def test_a_failed_reconnection_keeps_the_connection_there_was(added: str, browser: Browser) -> None:
+    _connect(added)
+    browser.bend = lambda url: url.replace("code=", "code=x")
+    refusal("connectors", "connect", *_here(added), "--login-hint", "acme")
+    assert _status(added) == "connected"
+    gtmc("connectors", "verify", *_here(added))
+
+
+def test_a_revoked_grant_is_said_by_verify(added: str, org: Org, browser: Browser) -> None:
+    _connect(added)
+    org.break_("expired_session", count=1)
+    org.break_("revoke_grant", count=1)
+    error = refusal("connectors", "verify", *_here(added))
+    assert "Connect Salesforce again" in str(error)
+
+
+def test_disconnecting_works_when_the_vendor_does_not(added: str, org: Org, browser: Browser) -> None:
+    _connect(added)
+    org.ask("POST", "knobs", {"fault": "server_error", "path": "revoke", "status": 501})
+    told = json.loads(gtmc("connectors", "disconnect", *_here(added), "--json").stdout)["revocation"]
+    assert told.startswith("not revoked")
+    assert _status(added) == "disconnected"
+
+
+def test_a_connection_that_can_not_be_opened_can_still_be_disconnected(
+    added: str, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _connect(added)
+    monkeypatch.setenv("CONNECTOR_ENCRYPTION_KEY", generate_key_hex())
+    assert isinstance(refusal("connectors", "verify", *_here(added)), Broken)
+    gtmc("connectors", "disconnect", *_here(added))
+
+
+def test_without_an_encryption_key_nobody_is_sent_to_log_in(
+    added: str, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CONNECTOR_ENCRYPTION_KEY")
+    assert refusal("connectors", "connect", *_here(added)).code == "no_encryption_key"
+    assert browser.urls == []
+
+
+def test_a_taken_callback_port_is_one_sentence(added: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        monkeypatch.setenv("SALESFORCE_CALLBACK_URL", f"http://127.0.0.1:{taken.getsockname()[1]}/callback")
+        assert refusal("connectors", "connect", *_here(added)).code == "callback_port_taken"
+    monkeypatch.setenv("SALESFORCE_CALLBACK_URL", "https://app.example/oauth/callback")
+    assert refusal("connectors", "connect", *_here(added)).code == "callback_not_local"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("--type", "salesforce"), "connector_exists"),
+        (("--type", "sap"), "unknown_connector_type"),
+        (("--type", "salesforce", "--option", "colour=red"), "unknown_option"),
+        (("--type", "salesforce", "--option", "bulk_threshold"), "unknown_option"),
+        (("--type", "salesforce", "--option", "bulk_threshold=many"), "bad_option"),
+        (("--type", "salesforce", "--option", "login_url=https://127.0.0.2"), "bad_option"),
+        (("--type", "salesforce", "--option", "login_url=http://login.salesforce.com"), "bad_option"),
+    ],
+)
+def test_adding_refuses_what_makes_no_sense(added: str, arguments: tuple[str, ...], code: str) -> None:
+    assert refusal("connectors", "add", "--tenant", added, *arguments).code == code
+
+
+def test_unknown_tenants_and_connectors_are_named(added: str) -> None:
+    assert refusal("connectors", "add", "--tenant", "nobody", "--type", "salesforce").code == "unknown_tenant"
+    assert refusal("connectors", "show", "--tenant", added, "--connector", "salesfors").code == "unknown_connector"
+
+
+def test_an_error_is_one_sentence_and_exit_status_one(added: str) -> None:
+    command = [sys.executable, "-m", "gtmc_pipelines.cli.main", "connectors", "verify", *_here(added)]
+    done = subprocess.run(command, capture_output=True, text=True, env=child_environment({}), check=False)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "Salesforce is not connected" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_list_says_so_when_it_is_empty(org: Org, tenant: str) -> None:
+    assert "none" in gtmc("connectors", "list", "--tenant", tenant).stdout
+    assert json.loads(gtmc("connectors", "list", "--tenant", tenant, "--json").stdout) == []
