@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -15,8 +16,10 @@ from rich.table import Table
 
 from gtmc_pipelines.model.errors import GtmcError
 
-console = Console()
-errors = Console(stderr=True)
+_WIDTH = shutil.get_terminal_size(fallback=(120, 40)).columns  # 120 where there is no terminal: logs, pipes
+
+console = Console(width=_WIDTH)
+errors = Console(stderr=True, width=_WIDTH)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table, for scripts.")]
 Tenant = Annotated[str, typer.Option("--tenant", "-t", help="Tenant id, as in `gtmc tenants list`.")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from rich.box import SIMPLE_HEAD
 from rich.live import Live
 from rich.table import Table
 
@@ -70,8 +71,8 @@ def _logs(database: Database, subjects: Sequence[Subject], runs: Mapping[Connect
 
 
 def _progress(logs: Results, subjects: Sequence[Subject]) -> Table:
-    table = Table(header_style="bold")
-    for column in ("connector", "tenant", "phase", "read", "created", "updated", "unchanged", "deleted", "failed"):
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for column in ("connector", "tenant", "phase", "created", "updated", "unchanged", "deleted", "failed"):
         table.add_column(column, justify="left" if column in {"connector", "tenant", "phase"} else "right")
     for subject in subjects:
         log = logs.get(subject)
@@ -79,7 +80,7 @@ def _progress(logs: Results, subjects: Sequence[Subject]) -> Table:
             table.add_row(subject.connector.label, subject.tenant_id, "waiting for Dagster")
             continue
         counts = log.counts
-        numbers = (counts.read, counts.created, counts.updated, counts.unchanged, counts.deleted, counts.failed)
+        numbers = (counts.created, counts.updated, counts.unchanged, counts.deleted, counts.failed)
         table.add_row(
             subject.connector.label, subject.tenant_id, log.phase or log.status, *(f"{number:,}" for number in numbers)
         )
