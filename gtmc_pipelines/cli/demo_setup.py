@@ -66,7 +66,7 @@ def _authenticate(database: Database, subjects: Sequence[Subject], ca_file: Path
 
 def _is_connected(database: Database, subject: Subject) -> bool:
     row = find_connector(database, subject.tenant_id, subject.connector)
-    return row is not None and row.status is not ConnectorStatus.DISCONNECTED
+    return row is not None and row.status in (ConnectorStatus.CONNECTED, ConnectorStatus.SYNCING)
 
 
 def _found(database: Database, subject: Subject) -> Subject:
