@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
+import contextlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Annotated
 
@@ -41,12 +40,14 @@ def up(
     Data stay under GTMC_HOME (.gtmc) and are used again next time.
     """
     options = _options(sandbox, dagster, only)
-    with stop_signals() as stop, Stack(load_settings(), options) as stack:
+    with stop_signals() as stop, contextlib.suppress(KeyboardInterrupt), Stack(load_settings(), options) as stack:
         with progress_lines() as on_progress:
-            stack.start(_unless(stop, on_progress))
+            stack.start(on_progress, stop.is_set)
         print_addresses(stack.addresses)
+        for sentence in stack.moved_ports():
+            _notice(sentence)
         console.print("\nStop it with Ctrl-C; the data stay.", highlight=False)
-        stack.supervisor.watch(stop, lambda notice: console.print(f"[yellow]![/yellow] {notice}", highlight=False))
+        stack.supervisor.watch(stop, _notice)
         console.print("Stopping…")
     console.print("Stopped.")
 
@@ -64,7 +65,7 @@ def doctor(as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
-@contextmanager
+@contextlib.contextmanager
 def progress_lines() -> Iterator[OnProgress]:
     """Show which parts are starting, and a line with the seconds for each that is ready."""
     starting: list[str] = []
@@ -98,15 +99,8 @@ def _options(sandbox: bool, dagster: bool, only: list[str] | None) -> StackOptio
     )
 
 
-def _unless(stop: threading.Event, on_progress: OnProgress) -> OnProgress:
-    """Report progress, and give up the start when Ctrl-C was pressed meanwhile."""
-
-    def report(progress: Progress) -> None:
-        if stop.is_set():
-            raise typer.Exit(0)
-        on_progress(progress)
-
-    return report
+def _notice(sentence: str) -> None:
+    console.print(f"[yellow]![/yellow] {escape(sentence)}", highlight=False)
 
 
 def _doctor_table(findings: list[Finding]) -> Table:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 from gtmc_pipelines.model.errors import Misuse
 from gtmc_pipelines.settings import child_environment
@@ -16,6 +16,7 @@ from gtmc_pipelines.stack.postgres import client_program
 from gtmc_pipelines.stack.process import ChildSpec
 
 DATABASE = "dagster"
+_LIBPQ = {"passfile": "PGPASSFILE", "sslmode": "PGSSLMODE", "host": "PGHOST", "port": "PGPORT"}
 
 
 def url_beside(database_url: str) -> str:
@@ -30,6 +31,7 @@ def create_beside(database_url: str) -> None:
     Raises Misuse that asks for DAGSTER_PG_URL when the server doesn't let us.
     """
     parts = urlsplit(database_url)
+    options = {_LIBPQ[name]: value for name, value in parse_qsl(parts.query) if name in _LIBPQ}
     done = subprocess.run(  # noqa: S603  fixed program, no shell
         [client_program("createdb"), "--maintenance-db", parts.path.lstrip("/") or "postgres", DATABASE],
         env=child_environment(
@@ -38,6 +40,7 @@ def create_beside(database_url: str) -> None:
                 "PGPORT": str(parts.port or 5432),
                 "PGUSER": unquote(parts.username or "postgres"),
                 "PGPASSWORD": unquote(parts.password or ""),
+                **options,
             }
         ),
         capture_output=True,

@@ -13,6 +13,7 @@ from gtmc_pipelines.stack.dagster_services import DagsterServices
 from gtmc_pipelines.stack.dagster_storage import DagsterSchema
 from gtmc_pipelines.stack.encryption_key import key_file_for
 from gtmc_pipelines.stack.folder_lock import FolderLock
+from gtmc_pipelines.stack.ports import USUAL_PORTS
 from gtmc_pipelines.stack.process import ChildProcess, ChildSpec
 from gtmc_pipelines.stack.sandbox_part import SandboxPart, sandbox_environment
 from gtmc_pipelines.stack.servers import Servers
@@ -69,11 +70,11 @@ class Stack:
     ) -> None:
         self.stop()
 
-    def start(self, on_progress: OnProgress = _silent) -> None:
+    def start(self, on_progress: OnProgress = _silent, is_cancelled: Callable[[], bool] = lambda: False) -> None:
         """Start everything, wait until each part answers, write `stack.json`.
 
-        Raises Misuse when a stack already runs here, a setting is missing, or a part doesn't come up; what had
-        been started by then is stopped.
+        Raises Misuse when a stack already runs here, a setting is missing, or a part doesn't come up, and
+        KeyboardInterrupt once `is_cancelled()`; what had been started by then is stopped.
         """
         self._state.refuse_a_second()
         self.home.mkdir(parents=True, exist_ok=True)
@@ -82,7 +83,7 @@ class Stack:
             key_file = key_file_for(self.settings, self.home)
             if key_file is not None:
                 self._key = {"CONNECTOR_ENCRYPTION_KEY": key_file.read_text().strip()}
-            run_steps(self._steps(), on_progress)
+            run_steps(self._steps(), on_progress, is_cancelled)
             self._describe()
             self._state.write(self.environment, self.addresses, key_file)
         except BaseException:
@@ -97,6 +98,19 @@ class Stack:
             self._state.remove()
             self._lock.release()
             self._lock = None
+
+    def moved_ports(self) -> list[str]:
+        """A sentence for each part that is not at its usual port because something else listens there."""
+        ports = self._servers.ports()
+        if self._dagster is not None:
+            ports["dagster"] = self._dagster.port
+        if self._sandbox is not None:
+            ports["sandbox"] = self._sandbox.port
+        return [
+            f"Port {USUAL_PORTS[name]} is taken; {name.replace('_', ' ')} is on {port}."
+            for name, port in ports.items()
+            if port != USUAL_PORTS[name]
+        ]
 
     def _steps(self) -> list[Step]:
         steps = self._servers.steps(self.supervisor, self._child_environment)

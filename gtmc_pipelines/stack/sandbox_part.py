@@ -22,10 +22,11 @@ class SandboxPart:
     def __init__(self, home: Path) -> None:
         self._home = home
         self._announcement_file = home / "sandbox.json"
+        self.port = free_range(USUAL_PORTS["sandbox"], _PORTS)
 
     def spec(self) -> ChildSpec:
         """The process; what it prints goes to `<home>/sandbox.json`."""
-        options = ["--json", "--port", str(free_range(USUAL_PORTS["sandbox"], _PORTS))]
+        options = ["--json", "--port", str(self.port)]
         options += ["--state-dir", str(self._home / "sandbox")]
         return ChildSpec(
             name="Sandbox",

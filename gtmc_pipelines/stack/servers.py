@@ -79,6 +79,15 @@ class Servers:
             addresses["PostgreSQL"] = self.postgres.url(DATABASE).replace("+psycopg", "")
         return addresses
 
+    def ports(self) -> dict[str, int]:
+        """Ports of what we started, by the names of USUAL_PORTS."""
+        ports = {}
+        if self.postgres is not None:
+            ports["postgres"] = self.postgres.port
+        if self.temporal is not None:
+            ports |= {"temporal": self.temporal.port, "temporal_ui": self.temporal.ui_port}
+        return ports
+
     def steps(self, supervisor: Supervisor, environment: Callable[[], dict[str, str]]) -> list[Step]:
         """Servers, databases, migrations, namespace. `environment` is asked when a program starts."""
         return [

@@ -44,12 +44,17 @@ class Progress:
 OnProgress = Callable[[Progress], None]
 
 
-def run_steps(steps: Sequence[Step], on_progress: OnProgress) -> None:
-    """Run all steps. Raises Misuse as soon as one of their processes ends badly or is late; the unready ones stop."""
+def run_steps(steps: Sequence[Step], on_progress: OnProgress, is_cancelled: Callable[[], bool] = lambda: False) -> None:
+    """Run all steps. Raises Misuse as soon as one of their processes ends badly or is late; the unready ones stop.
+
+    Raises KeyboardInterrupt, with the same effect, once `is_cancelled()`.
+    """
     waiting = {step.name: step for step in steps}
     begun: dict[str, _Begun] = {}
     try:
         while waiting or begun:
+            if is_cancelled():
+                raise KeyboardInterrupt
             _begin_what_can(waiting, begun, on_progress)
             for running in [running for running in begun.values() if _is_done(running)]:
                 del begun[running.step.name]

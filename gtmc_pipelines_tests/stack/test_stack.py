@@ -7,15 +7,17 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
+import psycopg
 import pytest
 
 from gtmc_pipelines.model.errors import Misuse
 from gtmc_pipelines.settings import Settings, child_environment, load_settings, running_stack
 from gtmc_pipelines.stack.dagster_services import ask_health, is_loaded
+from gtmc_pipelines.stack.dagster_storage import create_beside, url_beside
 from gtmc_pipelines.stack.embedded import Stack, StackOptions
 from gtmc_pipelines.stack.ports import answers
 from gtmc_pipelines_tests.stack.conftest import eventually
@@ -44,8 +46,11 @@ def stack(settings: Settings) -> Iterator[Stack]:
         yield running
 
 
-def _descendants() -> list[str]:
-    return [child.name() for child in psutil.Process().children(recursive=True)]
+@pytest.fixture(autouse=True)
+def descendants() -> Callable[[], list[str]]:
+    """Names of the processes below this one that were not there before the test."""
+    before = set(psutil.Process().children(recursive=True))
+    return lambda: [child.name() for child in set(psutil.Process().children(recursive=True)) - before]
 
 
 def test_other_terminals_find_a_running_stack_and_its_addresses(stack: Stack, home: Path) -> None:
@@ -62,11 +67,13 @@ def test_a_second_stack_on_the_same_home_is_refused(stack: Stack) -> None:
     assert answers(int(stack.environment["TEMPORAL_ADDRESS"].rsplit(":", 1)[1]))
 
 
-def test_stopping_leaves_no_process_and_no_stack_file(stack: Stack, home: Path) -> None:
-    before = _descendants()
+def test_stopping_leaves_no_process_and_no_stack_file(
+    stack: Stack, home: Path, descendants: Callable[[], list[str]]
+) -> None:
+    before = descendants()
     stack.stop()
     assert before
-    assert _descendants() == []
+    assert descendants() == []
     assert not (home / "stack.json").exists()
     assert (home / "postgres" / "PG_VERSION").exists()
 
@@ -84,26 +91,50 @@ def test_a_server_that_dies_ends_the_stack_with_its_log(stack: Stack) -> None:
     eventually(is_noticed)
 
 
-def test_a_start_that_fails_stops_what_it_had_started(settings: Settings, home: Path) -> None:
+def test_a_start_that_fails_stops_what_it_had_started(
+    settings: Settings, home: Path, descendants: Callable[[], list[str]]
+) -> None:
     (home / "temporal").write_text("in the way")
     with pytest.raises(FileExistsError):
         Stack(settings, SERVERS_ONLY).start()
-    assert _descendants() == []
+    assert descendants() == []
     assert not (home / "stack.json").exists()
 
 
-def test_a_database_of_ones_own_that_does_not_answer_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_of_ones_own_that_does_not_answer_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, descendants: Callable[[], list[str]]
+) -> None:
     monkeypatch.setenv("GTMC_DATABASE_URL", "postgresql://nobody:secret@127.0.0.1:9/gtmc")
     monkeypatch.setenv("DAGSTER_PG_URL", "postgresql+psycopg2://nobody:secret@127.0.0.1:9/dagster")
     monkeypatch.setenv("CONNECTOR_ENCRYPTION_KEY", "ab" * 32)
     with pytest.raises(Misuse, match="Migrations failed") as caught:
         Stack(load_settings(), SERVERS_ONLY).start()
     assert "secret" not in str(caught.value)
-    assert _descendants() == []
+    assert descendants() == []
+
+
+def test_with_a_database_of_ones_own_no_second_server_starts(
+    postgres_url: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GTMC_DATABASE_URL", postgres_url)
+    monkeypatch.setenv("CONNECTOR_ENCRYPTION_KEY", "ab" * 32)
+    with Stack(load_settings(), SERVERS_ONLY) as running:
+        running.start()
+        assert not (home / "postgres").exists()
+        assert "GTMC_DATABASE_URL" not in (home / "stack.json").read_text()
+        assert not (home / "encryption.key").exists()
+    beside = url_beside(postgres_url).replace("+psycopg2", "")
+    psycopg.connect(beside).close()
+
+
+def test_a_server_that_refuses_dagsters_database_asks_for_its_url() -> None:
+    with pytest.raises(Misuse, match="could not be created beside") as caught:
+        create_beside("postgresql://me:secret@127.0.0.1:9/gtmc")
+    assert "DAGSTER_PG_URL" in caught.value.next_step
 
 
 def test_dagster_is_up_with_its_definitions_and_stops_cleanly(
-    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, descendants: Callable[[], list[str]]
 ) -> None:
     (tmp_path / "tiny_definitions.py").write_text(TINY_DEFINITIONS)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
@@ -112,7 +143,7 @@ def test_dagster_is_up_with_its_definitions_and_stops_cleanly(
         running.start()
         port = int(running.addresses["Dagster UI"].rsplit(":", 1)[1])
         assert is_loaded(ask_health(port))
-    assert _descendants() == []
+    assert descendants() == []
     assert not answers(port)
 
 

@@ -52,3 +52,16 @@ def test_a_late_step_is_told(spawn: Spawn) -> None:
     step = Step("slow", lambda: spawn("import signal; signal.pause()"), lambda: False, within_seconds=0.05)
     with pytest.raises(Misuse, match="not ready"):
         run_steps([step], lambda _: None)
+
+
+def test_a_cancelled_start_stops_what_was_not_ready(spawn: Spawn) -> None:
+    slow = spawn("import signal; signal.pause()")
+    begun: list[str] = []
+
+    def begin() -> ChildProcess:
+        begun.append("slow")
+        return slow
+
+    with pytest.raises(KeyboardInterrupt):
+        run_steps([Step("slow", begin, lambda: False)], lambda _: None, lambda: bool(begun))
+    assert slow.exit_status() is not None
