@@ -65,5 +65,10 @@ def _print_table(announcement: dict[str, Any]) -> None:
     console.print(table)
     console.print(f"CA for https: {announcement['ca_file']}", soft_wrap=True)
     for vendor in announcement["vendors"].values():
-        console.print(f"  curl {vendor['docs']}", highlight=False, soft_wrap=True)
-    console.print("Credentials: start it with --json. Stop with Ctrl-C.")
+        for example in (
+            f"curl {vendor['docs']}",
+            f"curl '{vendor['http']}/_sandbox/journal?limit=5'",
+            f'curl -X POST {vendor["http"]}/_sandbox/knobs -d \'{{"fault":"rate_limit","count":1}}\'',
+        ):
+            console.print(f"  {example}", highlight=False, markup=False, soft_wrap=True)
+    console.print("Test credentials are printed with --json. Stop with Ctrl-C.")

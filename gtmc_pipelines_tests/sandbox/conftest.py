@@ -70,6 +70,13 @@ class Client:
         return requests.post(f"{self.base}/services/oauth2/token", data={**secret, **form}, timeout=30)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that ask the served sandbox need a service; the marker tells so."""
+    for item in items:
+        if "served" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.services)
+
+
 @pytest.fixture(scope="session")
 def served() -> Iterator[Client]:
     with running(SandboxOptions()) as announcement:

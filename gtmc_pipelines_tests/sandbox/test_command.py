@@ -18,6 +18,8 @@ from gtmc_pipelines.sandbox.running import running
 
 from .conftest import Client
 
+pytestmark = pytest.mark.services
+
 COMMAND = [sys.executable, "-m", "gtmc_pipelines.cli.main", "sandbox"]
 
 
@@ -70,7 +72,7 @@ def test_a_taken_port_is_named() -> None:
             pass
 
 
-def test_sizes_are_read() -> None:
+def test_a_size_is_a_name_and_a_number() -> None:
     assert parse_size("contacts=200_000") == ("contacts", 200_000)
 
 

@@ -53,7 +53,7 @@ def test_an_html_page_instead_of_an_answer(salesforce: Client) -> None:
     assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
 
 
-def test_quota(salesforce: Client) -> None:
+def test_a_spent_quota_is_refused_without_a_time_to_come_back(salesforce: Client) -> None:
     salesforce.knob("quota", count=1)
     answer = salesforce.get("limits")
     assert (answer.status_code, answer.json()[0]["errorCode"]) == (403, "REQUEST_LIMIT_EXCEEDED")
@@ -114,12 +114,12 @@ def test_an_unknown_field_a_dropped_one_and_one_of_another_type(salesforce: Clie
     assert all(row["LastName"] == 5 for row in bent(salesforce, "retyped_field", field="LastName", value=5)["records"])
 
 
-def test_a_huge_record(salesforce: Client) -> None:
+def test_one_record_can_be_huge(salesforce: Client) -> None:
     rows = bent(salesforce, "huge_record", bytes=3_000_000)["records"]
     assert max(len(row["Description"] or "") for row in rows) == 3_000_000
 
 
-def test_a_malformed_page(salesforce: Client) -> None:
+def test_a_malformed_page_breaks_off_in_the_middle(salesforce: Client) -> None:
     salesforce.knob("malformed_page", count=1)
     answer = salesforce.query(QUERY)
     assert answer.status_code == 200
@@ -192,7 +192,7 @@ def test_a_knob_concerns_only_its_org_and_path(salesforce: Client) -> None:
     assert answer.status_code == 503
 
 
-def test_chance_is_seeded() -> None:
+def test_the_same_seed_throws_the_same_dice() -> None:
     def fired() -> list[bool]:
         knobs = Knobs(7, ["server_error"])
         knob = knobs.add({"fault": "server_error", "probability": 0.3})

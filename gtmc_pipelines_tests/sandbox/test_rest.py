@@ -130,7 +130,7 @@ def test_every_rest_answer_tells_the_usage_but_the_versions_list_does_not(salesf
         ("POST", "/services/data/v60.0/query", 405, "METHOD_NOT_ALLOWED"),
     ],
 )
-def test_errors_are_arrays(salesforce: Client, method: str, path: str, status: int, code: str) -> None:
+def test_every_error_is_an_array_of_codes(salesforce: Client, method: str, path: str, status: int, code: str) -> None:
     answer = salesforce.http.request(method, salesforce.base + path)
     assert answer.status_code == status
     assert [item["errorCode"] for item in answer.json()] == [code]

@@ -108,7 +108,7 @@ def test_order_limit_and_offset_do_what_they_say(salesforce: Client) -> None:
     assert (first, last) == (None, "Banking")
 
 
-def test_counting(salesforce: Client) -> None:
+def test_counts_come_without_records(salesforce: Client) -> None:
     assert salesforce.query("SELECT COUNT() FROM Lead").json() == {"totalSize": 1000, "done": True, "records": []}
     counted = salesforce.query("SELECT COUNT(Id) FROM Lead WHERE IsConverted = true").json()
     assert counted["records"][0]["expr0"] > 50

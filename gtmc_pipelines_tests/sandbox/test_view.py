@@ -84,12 +84,12 @@ def test_counts_follow_every_change(wishes: list[tuple[str, int, int]]) -> None:
 
 
 def test_a_million_records_are_there_at_once_and_paged_without_being_held() -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     table = Org("acme", 7, {"contacts": 1_000_000}).tables["Contact"]
     view = WindowView(table, Window(START_MS, None), with_deleted=False)
     assert len(view) == 1_000_000
     assert len(view.slice(999_000, 2000)) == 1000
-    assert time.perf_counter() - began < 1.0
+    assert time.process_time() - began < 1.0
 
 
 def test_a_wrong_id_is_refused() -> None:
