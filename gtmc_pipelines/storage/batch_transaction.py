@@ -32,12 +32,11 @@ class _Staged(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a committed batch did: ids it left as dead letters, ids whose letters it closed, rows it landed."""
+    """What a committed batch did: ids it left as dead letters, ids whose letters it closed."""
 
     counts: Counts
     letters: frozenset[str] = frozenset()
     resolved: frozenset[str] = frozenset()
-    rows: int = 0
 
 
 class BatchTransaction:
@@ -56,6 +55,7 @@ class BatchTransaction:
         self._prepared = prepared
         self._isolate = isolate
         self._batch_id = 0
+        self.transaction_id = ""
         self._is_stage_used = False
         self._counts = Counts(read=batch.read, skipped=batch.skipped + prepared.repeated)
         self._letters: list[NewLetter] = []
@@ -68,7 +68,7 @@ class BatchTransaction:
         Raises psycopg.Error, the lease's error, or Broken `sheet_unbalanced`.
         """
         target, connection = self._plan.target, self._connection
-        self._batch_id = bookkeeping.begin(connection, target)
+        self._batch_id, self.transaction_id = bookkeeping.begin(connection, target)
         stored = self._plan.raw.stored_hashes(connection, list(self._prepared.newest))
         changed = [key for key, digest in self._prepared.hashes.items() if stored.get(key) != digest]
         self._add(unchanged=len(self._prepared.newest) - len(changed))
@@ -79,9 +79,7 @@ class BatchTransaction:
         self._letters += bookkeeping.letters_of_unlandable(self._batch, self._prepared, self._batch_id)
         self._add(failed=len(self._letters))
         resolved = self._keep_books(open_letters)
-        return Written(
-            self._counts, frozenset(letter.external_id for letter in self._letters), resolved, len(self._landed)
-        )
+        return Written(self._counts, frozenset(letter.external_id for letter in self._letters), resolved)
 
     def _keep_books(self, open_letters: Collection[str]) -> frozenset[str]:
         """Dead letters, marks, counts, checkpoint; gives the ids whose letters were closed."""
@@ -89,9 +87,8 @@ class BatchTransaction:
         if not self._counts.is_balanced:
             raise Broken("sheet_unbalanced", f"A batch of {target.stream.name} doesn't add up: {self._counts}.")
         not_fine = {letter.external_id for letter in self._letters} | self._stale
-        if target.mark_seen:
-            unlanded = [key for key in self._prepared.newest if key not in self._landed]
-            bookkeeping.mark_seen(connection, target, unlanded)
+        unlanded = [key for key in self._prepared.newest if key not in self._landed]
+        bookkeeping.mark_seen(connection, target, self._batch, unlanded)
         bookkeeping.dead_letter(connection, target, self._batch_id, self._letters)
         fine = frozenset(key for key in open_letters if key in self._prepared.newest and key not in not_fine)
         if fine:

@@ -22,7 +22,6 @@ from gtmc_pipelines.storage.write_errors import describe, is_of_a_record, is_of_
 
 ATTEMPTS = 3
 _LETTERS_KNOWN = 50_000  # ids of dead letters kept in memory; with more of them every batch asks the table
-_ANALYZE_AFTER_ROWS = 10_000
 
 _log = logging.getLogger(__name__)
 
@@ -41,7 +40,7 @@ class BatchWriter:
         self._plan = BatchPlan(target, mappers)
         self._connection: psycopg.Connection[Any] | None = None
         self._open_letters: set[str] | None = None
-        self._rows_until_analyze = _ANALYZE_AFTER_ROWS
+        self._unanswered: tuple[str, Written] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -60,13 +59,14 @@ class BatchWriter:
     def write(self, batch: Batch) -> Counts:
         """Write one batch with its dead letters, counts and checkpoint; its balanced counts.
 
-        When this returns, everything is committed; when it raises, nothing is.
+        When this returns, everything is committed; when it raises, nothing is, unless the server
+        went away for good between COMMIT and its answer: then its checkpoint tells.
         """
+        self._unanswered = None
         prepared = prepare(batch.records, self._plan.content_hash)
         written = self._persistently(batch, prepared)
         if self._open_letters is not None and len(self._open_letters) <= _LETTERS_KNOWN:
             self._open_letters = self._open_letters - written.resolved | written.letters
-        self._analyze_once(written.rows)
         return written.counts
 
     def _persistently(self, batch: Batch, prepared: Prepared) -> Written:
@@ -95,12 +95,21 @@ class BatchWriter:
 
     def _transact(self, batch: Batch, prepared: Prepared, *, isolate: bool) -> Written:
         connection = self._connected()
+        if self._unanswered is not None:
+            transaction_id, written = self._unanswered
+            if bookkeeping.has_committed(connection, transaction_id):
+                self._unanswered = None
+                return written
+        self._unanswered = None
         if self._open_letters is None:
             self._open_letters = bookkeeping.open_letters(connection, self._target, _LETTERS_KNOWN + 1)
         waiting = self._open_letters if len(self._open_letters) <= _LETTERS_KNOWN else prepared.newest.keys()
         transaction = BatchTransaction(connection, self._plan, batch, prepared, isolate=isolate)
         with connection.transaction():
-            return transaction.run(waiting)
+            written = transaction.run(waiting)
+            self._unanswered = transaction.transaction_id, written  # until COMMIT is answered
+        self._unanswered = None
+        return written
 
     def _give_up(self, batch: Batch, prepared: Prepared, cause: str) -> Written:
         """Dead-letter every record of the batch with its payload, and move on."""
@@ -121,14 +130,3 @@ class BatchWriter:
             prepare_session(connection)
             self._connection = connection
         return self._connection
-
-    def _analyze_once(self, rows: int) -> None:
-        """Give the planner statistics of tables that were empty a moment ago (a no-op without the privilege)."""
-        if self._rows_until_analyze <= 0:
-            return
-        self._rows_until_analyze -= rows
-        if self._rows_until_analyze <= 0:
-            connection = self._connected()
-            for name in (self._plan.raw.name, *(table.identifier for table in self._plan.canonical)):
-                connection.execute(psycopg.sql.SQL("ANALYZE {}").format(name))
-            connection.commit()

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 
 from gtmc_pipelines.model.counters import Counts
-from gtmc_pipelines.model.errors import Reject
+from gtmc_pipelines.model.errors import Reject, Retry
 from gtmc_pipelines.model.phases import Phase
 from gtmc_pipelines.storage import cursors, dead_letters, leases, sync_logs
 from gtmc_pipelines.storage.batch import Batch, BatchTarget
@@ -22,13 +22,25 @@ from gtmc_pipelines.storage.write_errors import is_of_a_record
 _READABLE_CHARACTERS = 80
 
 
-def begin(connection: psycopg.Connection[Any], target: BatchTarget) -> int:
-    """Set the tenant, hold the lease, draw the batch's id. Raises the lease's error when the fence is lost."""
+def begin(connection: psycopg.Connection[Any], target: BatchTarget) -> tuple[int, str]:
+    """Set the tenant, hold the lease; gives the batch's id and the transaction's.
+
+    Raises the lease's error when the fence is lost.
+    """
     begin_tenant(connection, target.tenant_id)
     leases.assert_fence(connection, target.tenant_id, target.connector_id, target.fence)
-    drawn = connection.execute("SELECT nextval('batch_ids')").fetchone()
+    drawn = connection.execute("SELECT nextval('batch_ids'), pg_current_xact_id()::text").fetchone()
     assert drawn is not None
-    return int(drawn[0])
+    return int(drawn[0]), str(drawn[1])
+
+
+def has_committed(connection: psycopg.Connection[Any], transaction_id: str) -> bool:
+    """Whether a transaction whose COMMIT was never answered has committed. Raises Retry while it is undecided."""
+    found = connection.execute("SELECT pg_xact_status(%s::xid8)", (transaction_id,)).fetchone()
+    connection.commit()
+    if found is not None and found[0] == "in progress":
+        raise Retry("commit_undecided", "PostgreSQL has not decided yet about the last batch.")
+    return found is not None and found[0] == "committed"
 
 
 def close(connection: psycopg.Connection[Any], target: BatchTarget, batch: Batch, counts: Counts) -> None:
@@ -84,7 +96,7 @@ def dead_letter_batch(
     cause: str,
 ) -> Counts:
     """Give up on a whole batch: every record of it becomes a letter with its payload, and the read goes on."""
-    batch_id = begin(connection, target)
+    batch_id, _ = begin(connection, target)
     detail = f"refused {attempts} times: {cause}"
     letters = letters_of_unlandable(batch, prepared, batch_id)
     letters += [
@@ -93,8 +105,7 @@ def dead_letter_batch(
     skipped = batch.skipped + prepared.repeated
     counts = Counts(read=batch.read, failed=len(letters), skipped=skipped)
     dead_letter(connection, target, batch_id, letters)
-    if target.mark_seen:
-        mark_seen(connection, target, list(prepared.newest))
+    mark_seen(connection, target, batch, list(prepared.newest))
     close(connection, target, batch, counts)
     return counts
 
@@ -142,10 +153,14 @@ def resolve_letters(connection: psycopg.Connection[Any], target: BatchTarget, id
     dead_letters.resolve(connection, target.tenant_id, target.connector_id, target.stream.name, ids)
 
 
-def mark_seen(connection: psycopg.Connection[Any], target: BatchTarget, ids: list[str]) -> None:
-    """Note that the running full read has seen these records although it landed nothing of them."""
-    if ids:
-        connection.execute(_MARK, {**_key_of(target), "generation": target.generation, "ids": ids})
+def mark_seen(connection: psycopg.Connection[Any], target: BatchTarget, batch: Batch, ids: Sequence[str]) -> None:
+    """If a sweep will follow, note that these records were seen although nothing of them was landed."""
+    if not target.mark_seen:
+        return
+    rejected_ids = [reject.external_id for reject in batch.rejects if reject.external_id]
+    seen = [*ids, *filter(is_storable_id, rejected_ids)]
+    if seen:
+        connection.execute(_MARK, {**_key_of(target), "generation": target.generation, "ids": seen})
 
 
 def _key(external_id: str | None, batch_id: int, position: int) -> str:

@@ -21,7 +21,7 @@ from gtmc_pipelines.storage import copy_text
 # Plans must not depend on statistics of tables that were empty a moment ago (reference/performance.md, 7.1).
 _SESSION = """
 SET plan_cache_mode = force_custom_plan; SET enable_seqscan = off; SET enable_hashjoin = off;
-SET enable_mergejoin = off; SET jit = off; SET temp_buffers = '32MB'
+SET enable_mergejoin = off; SET jit = off; SET temp_buffers = '32MB'; SET lock_timeout = '10s'
 """
 
 

@@ -10,7 +10,7 @@ import psycopg
 from gtmc_pipelines.model.errors import Retry
 
 _OF_ONE_RECORD = ("22", "54", "23502", "23514")  # data, program limits, not-null, check
-_OF_THE_SERVER = ("08", "25006", "28", "3D", "53", "57", "58")  # connection, read-only, login, disk, shutdown
+_OF_THE_SERVER = ("08", "25006", "28", "3D", "53", "55P03", "57", "58")  # connection, read-only, login, disk, lock, end
 
 
 def is_of_a_record(error: psycopg.Error) -> bool:

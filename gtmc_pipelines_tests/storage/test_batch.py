@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 import psycopg
 import pytest
@@ -208,6 +209,27 @@ def test_a_connection_cut_between_batches_is_made_again(scene: Scene, postgres_u
             )
         assert writer.write(batch_of(record("b", 1, first_name="Bo"))) == Counts(read=1, created=1)
     assert scene.people() == {"a": "Ana", "b": "Bo"}
+
+
+def test_a_commit_whose_answer_was_lost_is_not_written_or_counted_twice(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, lost = psycopg.Transaction._commit_gen, []
+
+    def lose_the_answer(transaction: Any) -> Any:
+        yield from real(transaction)
+        if transaction._outer_transaction and bookkeeping_is_done(transaction) and not lost:
+            lost.append(True)
+            transaction.connection.close()
+            raise psycopg.OperationalError("server closed the connection unexpectedly")
+
+    def bookkeeping_is_done(_: Any) -> bool:
+        return scene.select("SELECT FROM stream_cursors") != []
+
+    monkeypatch.setattr(psycopg.Transaction, "_commit_gen", lose_the_answer)
+    assert scene.write(record("a", 1, first_name="Ana")) == Counts(read=1, created=1)
+    assert lost
+    assert scene.sheet() == Counts(read=1, created=1)
 
 
 def test_a_stream_with_two_entities_writes_both_and_counts_the_first(database: Database, tenant: str) -> None:

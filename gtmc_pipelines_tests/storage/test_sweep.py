@@ -9,6 +9,7 @@ import pytest
 from gtmc_pipelines.model.connector_types import ConnectorType
 from gtmc_pipelines.model.counters import Counts
 from gtmc_pipelines.model.errors import Broken
+from gtmc_pipelines.model.records import RejectedRecord
 from gtmc_pipelines.storage import leases
 from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines.storage.sweep import SweepResult, new_generation, sweep
@@ -94,6 +95,13 @@ def test_a_record_that_failed_was_seen_all_the_same(scene: Scene) -> None:
     generation = read_fully(scene, *(f"p{n}" for n in range(1, 10)))
     with scene.writer(generation=generation, mark_seen=True) as writer:
         assert writer.write(batch_of(record("p0", 2, reject=True))).failed == 1
+    assert swept(scene, generation).missing == 0
+
+
+def test_a_record_the_connector_rejected_was_seen_all_the_same(scene: Scene) -> None:
+    generation = read_fully(scene, *(f"p{n}" for n in range(1, 10)))
+    with scene.writer(generation=generation, mark_seen=True) as writer:
+        writer.write(batch_of(rejects=[RejectedRecord("p0", "malformed_record", "")]))
     assert swept(scene, generation).missing == 0
 
 
