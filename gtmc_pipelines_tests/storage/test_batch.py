@@ -214,7 +214,8 @@ def test_a_connection_cut_between_batches_is_made_again(scene: Scene, postgres_u
 def test_a_commit_whose_answer_was_lost_is_not_written_or_counted_twice(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, lost = psycopg.Transaction._commit_gen, []
+    real = psycopg.Transaction._commit_gen
+    lost: list[bool] = []
 
     def lose_the_answer(transaction: Any) -> Any:
         yield from real(transaction)
