@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from decimal import Decimal
 from typing import TypeVar
 
@@ -30,11 +31,9 @@ _EXACT = msgspec.json.Encoder(decimal_format="number")
 
 def decode_page(body: bytes, decoder: msgspec.json.Decoder[_Page], vendor: str) -> _Page:
     """The page as `decoder`'s type. Raises Broken (`unparsable_page`), without any of its text."""
-    try:
+    with suppress(msgspec.MsgspecError, UnicodeDecodeError):  # the patient parser below has the last word
         body.decode()  # msgspec doesn't look into the parts it keeps raw
         return decoder.decode(mended(body))
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        pass
     try:
         lenient = json.loads(body, parse_float=Decimal, parse_int=Decimal, parse_constant=_no_number, strict=False)
         return decoder.decode(mended(_EXACT.encode(_storable(lenient))))

@@ -100,7 +100,7 @@ def test_a_task_without_a_date_happened_when_it_was_created() -> None:
     assert _moment(_row(Entity.ACTIVITY, "tasks", task)) == "2026-01-10T08:00:00+00:00"
 
 
-def test_events_are_meetings() -> None:
+def test_events_are_meetings_that_were_attended() -> None:
     event = {
         "StartDateTime": "2026-01-15T09:30:00.000+0000",
         "CreatedDate": "2026-01-10T08:00:00.000+0000",

@@ -108,7 +108,7 @@ def test_an_unknown_login_answer_is_judged_by_its_status() -> None:
     assert isinstance(oauth_fault_of(400, b"<html>", NOW), Broken)
 
 
-def test_sentences_are_sentences() -> None:
+def test_every_rule_is_a_whole_sentence() -> None:
     for rule in (*BY_CODE.values(), *OAUTH.values()):
         assert rule.sentence.startswith("Salesforce ")
         assert rule.sentence.endswith(".")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -23,7 +24,7 @@ from gtmc_pipelines.model.records import Page, ReadFrom
 
 DEFAULT_BULK_THRESHOLD = 50_000
 DEFAULT_PAGE_RECORDS = 2_000
-DEFAULT_BULK_PAGE_RECORDS = 10_000  # about 8 MB of contacts
+DEFAULT_BULK_PAGE_RECORDS = 5_000  # about 5 MB of contacts; a page is held some four times over while it is taken apart
 
 _STAMPS = ("SystemModstamp", "LastModifiedDate", "CreatedDate")
 _SYSTEM = "Id IsDeleted CreatedDate CreatedById LastModifiedDate LastModifiedById SystemModstamp"
@@ -139,11 +140,9 @@ class _Reader:
 
     def _by_bulk(self, checkpoint: checkpoints.BulkCheckpoint | None) -> Iterator[Page]:
         if checkpoint is not None:
-            try:
+            with suppress(JobGone):  # jobs are kept for a week; after that everything is read again
                 yield from self._results(checkpoint)
                 return
-            except JobGone:  # jobs are kept for a week; after that everything is read again
-                pass
         try:
             job = start_job(self.session, self.selection, self.start.until)
         except BulkUnavailable:
