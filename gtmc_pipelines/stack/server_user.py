@@ -99,16 +99,25 @@ def _probe(command: list[str], user: tuple[int, int]) -> bool:
 
 
 def _copied(installation: Path, user: tuple[int, int]) -> Path:
-    """A copy of the programs that `user` can read, made once per installation."""
-    copy = _outside(installation, user) / "pginstall"
-    if not (copy / "complete").exists():
-        shutil.rmtree(copy, ignore_errors=True)
-        shutil.copytree(installation, copy, symlinks=True)
-        for path in [copy, *copy.rglob("*")]:
-            if not path.is_symlink():
-                path.chmod(path.stat().st_mode | (0o555 if path.is_dir() or os.access(path, os.X_OK) else 0o444))
-        (copy / "complete").touch()
-    return copy
+    """A copy of the programs that `user` can read, made once for each edition, with the libraries beside them."""
+    place = _outside(installation, user)
+    package = installation.parent
+    marker, edition = place / "complete", str(package.stat().st_mtime_ns)
+    if not (marker.exists() and marker.read_text() == edition):
+        for folder in (package, package.with_name(package.name + ".libs")):  # the wheel's programs look for them there
+            if folder.is_dir():
+                shutil.rmtree(place / folder.name, ignore_errors=True)
+                shutil.copytree(folder, place / folder.name, symlinks=True)
+                _open_for_reading(place / folder.name)
+        marker.write_text(edition)
+    return place / package.name / installation.name
+
+
+def _open_for_reading(folder: Path) -> None:
+    for path in [folder, *folder.rglob("*")]:
+        if not path.is_symlink():
+            mode = path.stat().st_mode
+            path.chmod(mode | (0o555 if path.is_dir() or mode & 0o100 else 0o444))
 
 
 def _outside(original: Path, user: tuple[int, int]) -> Path:

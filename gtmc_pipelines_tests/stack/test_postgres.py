@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from gtmc_pipelines.model.errors import Misuse
-from gtmc_pipelines.stack import server_user
+from gtmc_pipelines.stack import postgres, server_user
 from gtmc_pipelines.stack.ports import free_port
 from gtmc_pipelines.stack.postgres import EmbeddedPostgres
 from gtmc_pipelines.stack.server_user import place_for
@@ -155,17 +155,22 @@ def test_as_root_a_home_made_again_after_it_was_deleted_starts_afresh(home: Path
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root must drop to another account")
-def test_as_root_programs_in_a_closed_folder_are_copied_once(home: Path) -> None:
+def test_as_root_programs_in_a_closed_folder_run_from_a_copy(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = postgres.installation().parent
     closed = home / "closed"
-    (closed / "bin").mkdir(mode=0o700, parents=True)
-    closed.chmod(0o700)
-    (closed / "bin" / "postgres").symlink_to("/bin/true")
+    closed.mkdir(mode=0o700)
+    for folder in (package, package.with_name(package.name + ".libs")):
+        if folder.is_dir():
+            shutil.copytree(folder, closed / folder.name, symlinks=True)
+    monkeypatch.setattr(postgres, "installation", lambda: closed / package.name / "pginstall")
+    running = EmbeddedPostgres(home / "postgres", free_port())
     try:
-        first, second = (place_for(home / "postgres", closed) for _ in range(2))
-        assert first == second
-        assert not first.programs.is_relative_to(home)
+        running.start()
+        assert running.is_ready()
     finally:
-        server_user.remove_outside(closed)
+        running.stop()
+        server_user.remove_outside(closed / package.name / "pginstall")
+    assert closed.stat().st_mode & 0o777 == 0o700
 
 
 def test_an_ordinary_user_runs_the_server_where_the_data_are(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
