@@ -52,9 +52,21 @@ class BrowserLogin(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class KeyLogin:
-    """A vendor that is connected by keys, asked for by name (`api_key`) and proven by a health check."""
+    """A vendor that is connected by keys, asked for by name (`api_key`) and proven before they are stored.
+
+    `optional` ones may be left empty. `discover`, where a vendor has it, proves the keys itself and gives
+    plain options found out on the way (the region a key belongs to); it raises Reauthorize, naming which
+    address answered what, when they don't work. Without it the connector's health check is the proof.
+    """
 
     secrets: tuple[str, ...] = ("api_key",)
+    optional: tuple[str, ...] = ()
+    discover: Callable[[ConnectorSettings, Credentials], Mapping[str, Any]] | None = None
+
+    @property
+    def credential_names(self) -> tuple[str, ...]:
+        """All names, in the order in which they are asked for."""
+        return (*self.secrets, *self.optional)
 
 
 @dataclass(slots=True)

@@ -64,7 +64,7 @@ def test_a_revoked_grant_asks_the_user_after_two_calls_at_most(org: Org) -> None
     with pytest.raises(Reauthorize) as caught:
         pages_of(org.session(credentials), "accounts", full())
     assert caught.value.code == "grant_revoked"
-    assert "gtmc connectors connect" in caught.value.next_step
+    assert "gtmc connectors connect --tenant acme --connector salesforce" in caught.value.next_step
     assert len(org.requests()) - before == 2
     assert not credentials.stored
 

@@ -70,7 +70,7 @@ class SalesforceHttp(VendorSession):
         if usage:
             self.gauges |= {"api_used": int(usage[1]), "api_limit": int(usage[2])}
         if response.status_code >= 300:
-            raise fault_of(response.status_code, response.content, self.clock())
+            raise fault_of(response.status_code, response.content, self.clock(), self._settings.tenant_id)
         return response
 
     def _sent_with_token(self, request: requests.PreparedRequest, kwargs: dict[str, Any]) -> requests.Response:

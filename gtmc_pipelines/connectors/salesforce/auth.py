@@ -98,7 +98,7 @@ def revoke(http: VendorSession, settings: ConnectorSettings, current: Credential
     if response.status_code in {400, 404}:  # unsupported_token_type, invalid_token: gone already
         return False
     if response.status_code != 200:
-        raise oauth_fault_of(response.status_code, response.content, http.clock())
+        raise oauth_fault_of(response.status_code, response.content, http.clock(), settings.tenant_id)
     return True
 
 
@@ -158,7 +158,7 @@ def _token(http: VendorSession, settings: ConnectorSettings, form: dict[str, str
     secrets: dict[str, Any] = {name: _app(settings, name).reveal() for name in ("client_id", "client_secret")}
     response = http.post(f"{_login_url(settings)}/services/oauth2/token", data=form | secrets)
     if response.status_code != 200:
-        raise oauth_fault_of(response.status_code, response.content, http.clock())
+        raise oauth_fault_of(response.status_code, response.content, http.clock(), settings.tenant_id)
     try:
         answer = msgspec.json.decode(response.content, type=_TokenAnswer)
     except msgspec.MsgspecError:

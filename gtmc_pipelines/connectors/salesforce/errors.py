@@ -21,7 +21,8 @@ QUOTA_PAUSE = timedelta(hours=1)
 _CODE = re.compile(r"[A-Za-z0-9_]{1,60}")
 _COLUMN = re.compile(r"No such column '([A-Za-z][A-Za-z0-9_.]{0,79})' on entity '([A-Za-z][A-Za-z0-9_]{0,79})'")
 
-CONNECT_AGAIN = "Connect Salesforce again: gtmc connectors connect --tenant <tenant> --connector salesforce."
+_TENANT = "<tenant>"
+CONNECT_AGAIN = f"Connect Salesforce again: gtmc connectors connect --tenant {_TENANT} --connector salesforce."
 _ADMIN = "Ask an administrator of the Salesforce org to correct this, then sync again."
 _DEVELOPER = "Report this with the error code; a developer has to look at it."
 _LATER = "It is tried again later."
@@ -128,20 +129,20 @@ def error_code(body: bytes) -> str:
     return code if isinstance(code, str) and _CODE.fullmatch(code) else ""
 
 
-def fault_of(status: int, body: bytes, now: datetime) -> SyncFault:
+def fault_of(status: int, body: bytes, now: datetime, tenant: str = _TENANT) -> SyncFault:
     """The error for a REST or Bulk answer. An unknown code is judged by its status."""
     code = error_code(body)
     rule = BY_CODE.get(code) or _BY_STATUS.get(status)
     if rule is None:
         rule = _UNAVAILABLE if status >= 500 or status == 408 else _UNKNOWN
-    return _fault(rule, f" ({code or status})", _named_field(code, body), now)
+    return _fault(rule, f" ({code or status})", _named_field(code, body), now, tenant)
 
 
-def oauth_fault_of(status: int, body: bytes, now: datetime) -> SyncFault:
+def oauth_fault_of(status: int, body: bytes, now: datetime, tenant: str = _TENANT) -> SyncFault:
     """The error for an answer of the token or revoke endpoint."""
     code = error_code(body)
     rule = OAUTH.get(code) or (_UNAVAILABLE if status >= 500 or status == 429 else _LOGIN_REFUSED)
-    return _fault(rule, f" ({code or status})", "", now)
+    return _fault(rule, f" ({code or status})", "", now, tenant)
 
 
 _UNAVAILABLE = _rule(Leaf.RETRY, "vendor_unavailable", "could not answer just now.", _LATER)
@@ -149,7 +150,7 @@ _UNKNOWN = _rule(Leaf.BROKEN, "unexpected_answer", "gave an answer outside its c
 _LOGIN_REFUSED = _rule(Leaf.BROKEN, "login_refused", "refused the login for an unknown reason.", _DEVELOPER)
 
 
-def _fault(rule: Rule, mark: str, detail: str, now: datetime) -> SyncFault:
+def _fault(rule: Rule, mark: str, detail: str, now: datetime, tenant: str) -> SyncFault:
     sentence = rule.sentence[:-1] + detail + mark + "."
     if rule.leaf is Leaf.DEFER:
         until = (now + QUOTA_PAUSE).replace(second=0, microsecond=0) + timedelta(minutes=1)
@@ -159,7 +160,7 @@ def _fault(rule: Rule, mark: str, detail: str, now: datetime) -> SyncFault:
         Leaf.REAUTHORIZE: Reauthorize,
         Leaf.BROKEN: Broken,
     }
-    return kinds[rule.leaf](rule.code, sentence, next_step=rule.next_step)
+    return kinds[rule.leaf](rule.code, sentence, next_step=rule.next_step.replace(_TENANT, tenant))
 
 
 def _named_field(code: str, body: bytes) -> str:
