@@ -17,8 +17,15 @@ from gtmc_pipelines.cli.key_input import read_keys
 from gtmc_pipelines.connectors.login import KeyLogin
 from gtmc_pipelines.connectors.options import parse_options
 from gtmc_pipelines.connectors.registry import connector_type, login_of, options_of
+from gtmc_pipelines.model.errors import Misuse
 from gtmc_pipelines.settings import Settings, load_settings
-from gtmc_pipelines.storage.connectors import ConnectorRow, add_connector, list_connectors, require_connector
+from gtmc_pipelines.storage.connectors import (
+    ConnectorRow,
+    add_connector,
+    draft_connector,
+    list_connectors,
+    require_connector,
+)
 from gtmc_pipelines.storage.engine import Database, open_database
 from gtmc_pipelines.workflows import authorization
 
@@ -45,14 +52,23 @@ def add(
     key_file: KeyFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Add a connector; with --key-file one that takes an API key is connected at once."""
+    """Add a connector. One that takes an API key is connected at once: from --key-file, or asked for at a terminal.
+
+    The key is tried at the vendor first; when it doesn't work, nothing is added.
+    """
     kind = connector_type(type_)
     with _opened() as (settings, database):
-        options = parse_options(options_of(kind), option or (), settings.allowed_sandbox_hosts)
-        row = add_connector(database, tenant, kind, name, options, actor=authorization.ACTOR)
         login = login_of(kind)
-        if isinstance(login, KeyLogin) and key_file is not None:
-            authorization.connect_by_keys(settings, database, row, read_keys(login, key_file))
+        if key_file is not None and not isinstance(login, KeyLogin):
+            raise Misuse("connected_in_browser", f"{kind.label} is connected in the browser, not by a key.")
+        options = parse_options(options_of(kind), option or (), settings.allowed_sandbox_hosts)
+        draft = draft_connector(database, tenant, kind, name, options)
+        proven = None
+        if isinstance(login, KeyLogin) and (key_file is not None or _asks_at_once(as_json)):
+            proven = authorization.prove_keys(settings, draft, read_keys(login, key_file))
+        row = add_connector(database, tenant, kind, name, options, actor=authorization.ACTOR)
+        if proven is not None:
+            authorization.connect_by_keys(settings, database, row, proven)
             row = require_connector(database, tenant, row.id)
     if as_json:
         emit_json(_shown(row))
@@ -141,6 +157,10 @@ def disconnect(tenant: Tenant, connector: Connector, as_json: AsJson = False) ->
         emit_json({"id": row.id, "status": "disconnected", "revocation": told})
     else:
         console.print(f"[green]✓[/green] {row.type.label} disconnected ({escape(told)}).", highlight=False)
+
+
+def _asks_at_once(as_json: bool) -> bool:
+    return sys.stdin.isatty() and not as_json
 
 
 @contextmanager

@@ -14,14 +14,29 @@ _LONGEST = 4096  # characters; keys are far shorter
 
 
 def read_keys(login: KeyLogin, key_file: Path | None) -> dict[str, Secret]:
-    """The secrets a vendor wants, one a line in the order of `login.secrets`. Raises Misuse when one is missing."""
+    """The secrets a vendor wants, one a line in the order of `login.credential_names`.
+
+    Optional ones are left out when their line is empty or missing. Raises Misuse for a required one that
+    is missing, for characters no key has, and for lines too many.
+    """
+    names = login.credential_names
     if key_file is None:
-        return {name: _checked(name, getpass.getpass(f"{name.replace('_', ' ')}: ")) for name in login.secrets}
-    lines = _text(key_file).splitlines()
-    return {
-        name: _checked(name, lines[position] if position < len(lines) else "")
-        for position, name in enumerate(login.secrets)
-    }
+        given = [getpass.getpass(_prompt(name, login)) for name in names]
+    else:
+        given = [line.strip() for line in _text(key_file).strip().splitlines()]
+    if len(given) > len(names):
+        raise Misuse(
+            "bad_key",
+            f"There are {len(given)} lines where {len(names)} {'is' if len(names) == 1 else 'are'} expected.",
+            next_step=f"Write one a line: {', '.join(name.replace('_', ' ') for name in names)}.",
+        )
+    lines = dict(zip(names, given, strict=False))
+    return {name: _checked(name, lines.get(name, "")) for name in names if name in login.secrets or lines.get(name, "")}
+
+
+def _prompt(name: str, login: KeyLogin) -> str:
+    hint = " (empty: none)" if name in login.optional else ""
+    return f"{name.replace('_', ' ')}{hint}: "
 
 
 def _text(key_file: Path) -> str:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Any
 
@@ -92,6 +92,38 @@ def add_connector(
             )
             return _connector(added)
     raise _second_of_a_type(database, tenant_id, kind)
+
+
+def draft_connector(
+    database: Database,
+    tenant_id: str,
+    kind: ConnectorType,
+    name: str | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> ConnectorRow:
+    """The row `add_connector` would add, not stored: to try keys before anything is.
+
+    Raises Misuse as `add_connector` does.
+    """
+    require_tenant(database, tenant_id)
+    if find_connector(database, tenant_id, kind) is not None:
+        raise _second_of_a_type(database, tenant_id, kind)
+    now = datetime.now(UTC)
+    state: dict[str, Any] = dict.fromkeys(("last_sync_at", "last_sync_error", "error_code", "error_kind"))
+    return ConnectorRow(
+        id=new_connector_id(),
+        tenant_id=tenant_id,
+        type=kind,
+        name=name or kind.label,
+        status=ConnectorStatus.DISCONNECTED,
+        **state,
+        schedule_cron=None,
+        schedule_timezone="UTC",
+        version=1,
+        created_at=now,
+        updated_at=now,
+        options=dict(options or {}),
+    )
 
 
 def get_connector(database: Database, tenant_id: str, connector_id: str) -> ConnectorRow | None:

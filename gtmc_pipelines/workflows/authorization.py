@@ -86,12 +86,35 @@ def connect_in_browser(
             f"{row.type.label} did not grant: {', '.join(grant.missing_scopes)}.",
             next_step="Allow these scopes in the app and connect again.",
         )
-    return _store(settings, database, row, grant, login.required_scopes)
+    return _store(settings, database, row, _proven(settings, row, grant), login.required_scopes)
 
 
-def connect_by_keys(settings: Settings, database: Database, row: ConnectorRow, keys: Mapping[str, Secret]) -> Connected:
-    """Prove keys against the vendor and store them sealed. Raises Reauthorize when they don't work."""
-    return _store(settings, database, row, Grant(keys), ())
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """A grant that has worked, and what the probe said."""
+
+    grant: Grant
+    health: Health
+
+
+def prove_keys(settings: Settings, row: ConnectorRow, keys: Mapping[str, Secret]) -> Proven:
+    """Try keys against the vendor. `row` needn't be in the database yet, and nothing is stored.
+
+    Raises Reauthorize, or the vendor's own trouble, in a sentence that says which address answered what.
+    """
+    key_ring(settings)  # keys that couldn't be sealed aren't sent anywhere
+    login = login_of(row.type)
+    if not isinstance(login, KeyLogin):
+        raise Misuse("connected_in_browser", f"{row.type.label} is connected in the browser, not by a key.")
+    return _proven(settings, row, Grant(keys, login.discover(compose(settings, row), keys) if login.discover else {}))
+
+
+def connect_by_keys(
+    settings: Settings, database: Database, row: ConnectorRow, keys: Mapping[str, Secret] | Proven
+) -> Connected:
+    """Store keys sealed once they have proved to work (now, or just before). Otherwise nothing is stored."""
+    proven = keys if isinstance(keys, Proven) else prove_keys(settings, row, keys)
+    return _store(settings, database, row, proven, ())
 
 
 def verify(settings: Settings, database: Database, row: ConnectorRow) -> Health:
@@ -119,20 +142,26 @@ def _revoke(settings: Settings, database: Database, row: ConnectorRow) -> str:
     return f"revoked at {row.type.label}" if is_revoked else f"{row.type.label} had revoked it already"
 
 
-def _store(
-    settings: Settings, database: Database, row: ConnectorRow, grant: Grant, required: tuple[str, ...]
-) -> Connected:
-    """Try the credentials, then store options, secrets and status, in the order that is safe to stop in."""
-    options = {**row.options, **grant.options}
+def _proven(settings: Settings, row: ConnectorRow, grant: Grant) -> Proven:
+    """Try the grant; the credentials may be renewed by that, so what is to be stored is what is held afterwards."""
     composed = compose(settings, row)
     trial = replace(composed, options={**composed.options, **grant.options})
     held = HeldCredentials(grant.credentials)
     health = _probe(row.type, held, trial)
+    return Proven(replace(grant, credentials=held.read()), health)
+
+
+def _store(
+    settings: Settings, database: Database, row: ConnectorRow, proven: Proven, required: tuple[str, ...]
+) -> Connected:
+    """Store options, secrets and status of a proven grant, in the order that is safe to stop in."""
+    grant = proven.grant
+    options = {**row.options, **grant.options}
     before = row.options.get("organization_id")
     if before and grant.account and before != grant.account:
         connector_states.disconnect(database, row.tenant_id, row.id, actor=ACTOR)  # another org: cursors mean nothing
     connector_states.set_options(database, row.tenant_id, row.id, options, actor=ACTOR)
-    _stored(settings, database, row).save(held.read())
+    _stored(settings, database, row).save(grant.credentials)
     with database.tenant(row.tenant_id) as handle:
         if row.status is not ConnectorStatus.SYNCING:
             connector_states.set_status(handle, row.tenant_id, row.id, ConnectorStatus.CONNECTED)
@@ -145,7 +174,7 @@ def _store(
             resource_id=row.id,
             changes={"scopes": list(grant.scopes)},
         )
-    return Connected(grant.scopes, required, options, health)
+    return Connected(grant.scopes, required, options, proven.health)
 
 
 def _probe(kind: ConnectorType, credentials: CredentialSource, settings: ConnectorSettings) -> Health:
@@ -156,7 +185,7 @@ def _probe(kind: ConnectorType, credentials: CredentialSource, settings: Connect
     finally:
         session.close()
     if not health.is_healthy:
-        raise SyncFault("probe_failed", f"{kind.label} can't be used: {health.detail}")
+        raise SyncFault("probe_failed", f"{kind.label} can't be used; {health.url} was asked: {health.detail}")
     return health
 
 
