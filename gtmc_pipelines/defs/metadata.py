@@ -68,10 +68,8 @@ def facts_of(log: SyncLog, *, url: str, watermarks: Mapping[str, str]) -> SyncFa
     )
 
 
-def materialization(
-    key: dg.AssetKey, facts: SyncFacts, streams: tuple[str, ...], rows: int | None = None
-) -> dg.AssetMaterialization:
-    """The event for one asset of one tenant, fed by `streams`. `rows` is how many it holds now, if counted.
+def materialization(key: dg.AssetKey, facts: SyncFacts, streams: tuple[str, ...]) -> dg.AssetMaterialization:
+    """The event for one asset of one tenant, fed by `streams`.
 
     The workflow's run id is the data version: storage can look that up per partition, so the same
     sync is never recorded twice.
@@ -79,7 +77,7 @@ def materialization(
     return dg.AssetMaterialization(
         key,
         partition=facts.tenant,
-        metadata=sync_metadata(facts, streams, rows),
+        metadata=sync_metadata(facts, streams),
         tags={
             "dagster/data_version": facts.workflow_run_id,
             "dagster/data_version_is_user_provided": "true",
@@ -87,12 +85,15 @@ def materialization(
     )
 
 
-def sync_metadata(facts: SyncFacts, streams: tuple[str, ...], rows: int | None = None) -> Metadata:
-    """Metadata of one asset: numbers that plot over time, then links and hints."""
+def sync_metadata(facts: SyncFacts, streams: tuple[str, ...]) -> Metadata:
+    """Metadata of one asset: numbers that plot over time, then links and hints.
+
+    Only a full sync states the number of rows: it has seen them all.
+    """
     total = facts.total_of(streams)
     found: Metadata = {}
-    if rows is not None:
-        found["dagster/partition_row_count"] = dg.MetadataValue.int(rows)
+    if facts.mode is SyncMode.FULL:
+        found["dagster/partition_row_count"] = dg.MetadataValue.int(total.created + total.updated + total.unchanged)
     found |= {name: dg.MetadataValue.int(value) for name, value in total.as_dict().items()}
     found["balanced"] = dg.MetadataValue.bool(total.is_balanced)
     if facts.seconds is not None:

@@ -54,13 +54,3 @@ def partition_changes(
         if change:
             changes.append(change)
     return changes
-
-
-def apply_changes(instance: dg.DagsterInstance, changes: Iterable[PartitionChange]) -> None:
-    """Make the changes at once, for callers that are no sensor. Removing a key keeps its history."""
-    for change in changes:
-        name = partitions_name(change.connector)
-        if change.added:
-            instance.add_dynamic_partitions(name, list(change.added))
-        for tenant in change.removed:
-            instance.delete_dynamic_partition(name, tenant)

@@ -98,7 +98,7 @@ def _record(context: dg.AssetExecutionContext, finished: Finished, *, once: bool
         return
     totals = facts.total_of(tuple(facts.counts)).as_dict()
     outcome = "not completed" if finished.problem else "done"
-    context.log.info(f"{finished.tenant} {outcome}: {sheet_text(totals)} {facts.workflow_url}".rstrip())
+    context.log.info(f"{finished.tenant} {outcome} ({facts.mode}): {sheet_text(totals)} {facts.workflow_url}".rstrip())
     for event in events_of(facts, set(context.selected_asset_keys)):
         if not (once and already_recorded(context.instance, event)):
             context.log_event(event)

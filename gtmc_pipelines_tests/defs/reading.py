@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import dagster as dg
 
 
@@ -36,3 +38,16 @@ def number(event: dg.AssetMaterialization, name: str) -> int:
     value = event.metadata[name].value
     assert isinstance(value, int)
     return value
+
+
+def apply(
+    instance: dg.DagsterInstance,
+    requests: Iterable[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest],
+) -> None:
+    """Changes of partition sets, made as the daemon makes them."""
+    for request in requests:
+        if isinstance(request, dg.AddDynamicPartitionsRequest):
+            instance.add_dynamic_partitions(request.partitions_def_name, list(request.partition_keys))
+        else:
+            for key in request.partition_keys:
+                instance.delete_dynamic_partition(request.partitions_def_name, key)

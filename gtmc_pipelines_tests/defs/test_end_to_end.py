@@ -59,6 +59,7 @@ def test_a_materialized_tenant_has_the_rows_and_dagster_knows_how_many(
     for table in ("accounts", "people", "opportunities", "activities"):
         stored = _count(database, tenant, table)
         assert number(events[f"canonical/{table}"], "created") == stored > 0
+        assert number(events[f"canonical/{table}"], "dagster/partition_row_count") == stored
         assert events[f"canonical/{table}"].metadata["balanced"].value is True
     assert events["raw/contacts"].metadata["next_incremental_from"].value
 

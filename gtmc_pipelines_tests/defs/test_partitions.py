@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import dagster as dg
 import pytest
 
-from gtmc_pipelines.defs.partitions import apply_changes, partition_changes, tenants_of
+from gtmc_pipelines.defs.partitions import partition_changes, tenants_of
 from gtmc_pipelines.model.connector_types import ConnectorType
+from gtmc_pipelines_tests.defs.reading import apply
 
 SALESFORCE, FATHOM = ConnectorType.SALESFORCE, ConnectorType.FATHOM
 
@@ -23,7 +24,7 @@ def test_a_set_ends_with_exactly_the_connected_tenants(instance: dg.DagsterInsta
     instance.add_dynamic_partitions("salesforce_tenants", ["acme", "gone"])
     changes = partition_changes(instance, {SALESFORCE: ["acme", "globex"]})
     assert [(c.added, c.removed) for c in changes] == [(("globex",), ("gone",))]
-    apply_changes(instance, changes)
+    apply(instance, [request for change in changes for request in change.requests()])
     assert set(instance.get_dynamic_partitions("salesforce_tenants")) == {"acme", "globex"}
 
 
@@ -33,7 +34,8 @@ def test_nothing_is_asked_for_when_nothing_changed(instance: dg.DagsterInstance)
 
 
 def test_each_type_has_a_set_of_its_own(instance: dg.DagsterInstance) -> None:
-    apply_changes(instance, partition_changes(instance, {SALESFORCE: ["acme"], FATHOM: ["globex"]}))
+    changes = partition_changes(instance, {SALESFORCE: ["acme"], FATHOM: ["globex"]})
+    apply(instance, [request for change in changes for request in change.requests()])
     assert instance.get_dynamic_partitions("salesforce_tenants") == ["acme"]
     assert instance.get_dynamic_partitions("fathom_tenants") == ["globex"]
 

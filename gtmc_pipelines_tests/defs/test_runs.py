@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
@@ -19,7 +21,7 @@ from gtmc_pipelines.workflows.client import SyncClient
 from gtmc_pipelines.workflows.inputs import SyncRequest
 from gtmc_pipelines_tests.defs.conftest import Connect, Materialize
 from gtmc_pipelines_tests.defs.reading import log_lines, materialized, number, sentence, stored_events
-from gtmc_pipelines_tests.workflows.scripted import CANARY_EMAIL, ScriptedConnector, people
+from gtmc_pipelines_tests.workflows.scripted import CANARY_EMAIL, Gate, ScriptedConnector, people
 
 pytestmark = pytest.mark.services
 
@@ -238,6 +240,45 @@ def test_an_unreachable_temporal_is_named(
     connect(tenant)
     monkeypatch.setenv("TEMPORAL_ADDRESS", "127.0.0.1:1")
     assert "Temporal at 127.0.0.1:1 can't be reached" in sentence(materialize(tenant))
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_run_that_meets_another_sync_follows_it_and_then_does_what_that_one_left_out(
+    tenant: str,
+    settings: Settings,
+    scripted: ScriptedConnector,
+    connect: Connect,
+    materialize: Materialize,
+    database: Database,
+    instance: dg.DagsterInstance,
+) -> None:
+    row = connect(tenant)
+    gate = Gate()
+    scripted.script = {"contacts": [people(2), gate, people(2, start=2)]}
+
+    def open_when_followed() -> None:
+        deadline = time.monotonic() + 25
+        while time.monotonic() < deadline and not gate.opened.wait(0.1):
+            if any("Another sync" in line for run in instance.get_runs() for line in _said(instance, run.run_id)):
+                gate.opened.set()
+
+    with SyncClient.open(settings) as client:
+        other = client.start(SyncRequest(tenant, row.id, row.type, streams=("contacts",)), datetime.now(UTC))
+        assert gate.reached.wait(30)
+        opener = threading.Thread(target=open_when_followed)
+        opener.start()
+        result = materialize(tenant)
+        opener.join()
+    assert result.success, sentence(result)
+    assert any("did less than this run asks for" in line for line in log_lines(result, instance))
+    newest, first = list_syncs(database, tenant)
+    assert first.workflow_id == other.workflow_id
+    assert (newest.dagster_run_id, len(newest.stream_counts)) == (result.run_id, 6)
+    assert len(materialized(result, instance)) == 10
+
+
+def _said(instance: dg.DagsterInstance, run_id: str) -> list[str]:
+    return [entry.user_message for entry in instance.all_logs(run_id) if not entry.is_dagster_event]
 
 
 def _child_of(run_id: str) -> dict[str, str]:

@@ -15,6 +15,7 @@ from gtmc_pipelines.storage.connector_states import set_status
 from gtmc_pipelines.storage.connectors import add_connector
 from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines_tests.defs.conftest import Connect
+from gtmc_pipelines_tests.defs.reading import apply
 
 TICK = datetime(2027, 1, 1, 4, tzinfo=UTC)
 
@@ -104,10 +105,5 @@ def _sense(instance: dg.DagsterInstance) -> str | None:
     repository = defs.get_repository_def()
     context = dg.build_sensor_context(instance=instance, repository_def=repository, resources={"gtmc": GtmcResource()})
     data = repository.get_sensor_def("tenant_partitions").evaluate_tick(context)
-    for request in data.dynamic_partitions_requests or []:
-        if isinstance(request, dg.AddDynamicPartitionsRequest):
-            instance.add_dynamic_partitions(request.partitions_def_name, list(request.partition_keys))
-        else:
-            for key in request.partition_keys:
-                instance.delete_dynamic_partition(request.partitions_def_name, key)
+    apply(instance, data.dynamic_partitions_requests or [])
     return data.skip_message
