@@ -17,6 +17,7 @@ from gtmc_pipelines.mapping.decode import decoder
 from gtmc_pipelines.mapping.entry import MappingEntry, Transform
 from gtmc_pipelines.mapping.expressions import Expression
 from gtmc_pipelines.mapping.reasons import reject
+from gtmc_pipelines.mapping.sentiment import method_version
 from gtmc_pipelines.model.entities import ENTITIES, Entity, EntitySpec, Kind
 from gtmc_pipelines.model.errors import Misuse, Reject
 
@@ -50,13 +51,15 @@ class CompiledMapping:
         "_sources",
         "columns",
         "entity",
+        "external_id_prefix",
         "fingerprint",
         "source",
         "table",
     )
 
-    def __init__(self, spec: EntitySpec, steps: list[Step], fingerprint: bytes) -> None:
+    def __init__(self, spec: EntitySpec, steps: list[Step], fingerprint: bytes, external_id_prefix: str = "") -> None:
         self.entity = spec.entity
+        self.external_id_prefix = external_id_prefix
         self.table = spec.table
         self.columns = tuple(step.column for step in steps)
         self.fingerprint = fingerprint
@@ -98,9 +101,12 @@ class CompiledMapping:
         return row
 
 
-def compile_mapping(entity: Entity, entries: Sequence[MappingEntry], stream: str) -> CompiledMapping:
+def compile_mapping(
+    entity: Entity, entries: Sequence[MappingEntry], stream: str, external_id_prefix: str = ""
+) -> CompiledMapping:
     """Compile the entries that apply to `stream`; the others are passed over.
 
+    `external_id_prefix` goes before the record's id to make the row's (`Stream.prefix_of` knows it).
     Columns come in the order of the entity's fields; of two entries for one target the later counts
     (`validate` refuses that). Raises Misuse for an unknown target, an expression or constant that
     can't work, and a required column that none fills: such a mapping could only reject every record.
@@ -119,7 +125,7 @@ def compile_mapping(entity: Entity, entries: Sequence[MappingEntry], stream: str
         if field.target in chosen
     ]
     try:
-        return CompiledMapping(spec, steps, _fingerprint(spec, steps, stream))
+        return CompiledMapping(spec, steps, _fingerprint(spec, steps, stream, external_id_prefix), external_id_prefix)
     except Reject as refusal:
         sentence = f"A constant does not fit its column: {refusal.sentence}"
     raise Misuse("bad_mapping", sentence, next_step="Correct it with `gtmc mappings set`.")
@@ -132,8 +138,12 @@ def _step(column: str, kind: Kind, entry: MappingEntry, is_required: bool) -> St
     return Step(column, kind, entry.source_field, entry.transform, entry.required or is_required, expression)
 
 
-def _fingerprint(spec: EntitySpec, steps: Sequence[Step], stream: str) -> bytes:
+def _fingerprint(spec: EntitySpec, steps: Sequence[Step], stream: str, external_id_prefix: str) -> bytes:
     parts: list[Any] = [COMPILER_VERSION, spec.entity, spec.table, stream]
+    if external_id_prefix:
+        parts.append(external_id_prefix)
+    if any(step.expression and "sentiment" in step.expression.source for step in steps):
+        parts.append(method_version())
     for step in steps:
         expression = step.expression.source if step.expression else None
         parts.append([step.column, step.kind, step.source, step.transform, step.is_required, expression])

@@ -16,7 +16,7 @@ from typing import Any
 
 import cel
 
-from gtmc_pipelines.mapping.functions import FUNCTIONS, MOST_OUTPUT
+from gtmc_pipelines.mapping.functions import FUNCTIONS, LINEAR, MOST_OUTPUT
 from gtmc_pipelines.mapping.lossless import Budget, for_expression, from_expression
 from gtmc_pipelines.mapping.reasons import reject
 from gtmc_pipelines.model.errors import Misuse, Reject
@@ -33,6 +33,7 @@ _PREFIXED_STRING = re.compile(r"[rRbB]''")
 _MACRO = re.compile(r"\.\s*(?:map|filter|all|exists|exists_one)\s*\(\s*([A-Za-z_]\w*)")
 _RECORD = re.compile(r"(?<![\w.])record\b(?:\s*\.\s*([A-Za-z_]\w*)(?!\s*\(|\w))?")
 _REFERENCE = re.compile(r"(?<![\w.])(?:record|value)\b")
+_CALL_OF_VALUE = re.compile(r"\s*([a-z_]+)\s*\(\s*value\s*\)\s*")
 _POSITION = re.compile(r"<input>:\d+:(\d+)")
 _NATIVE = frozenset(
     {"size", "contains", "startsWith", "endsWith", "string", "int", "uint", "double", "timestamp", "type", "dyn"}
@@ -50,7 +51,7 @@ class Expression:
     record. `is_constant` ones read nothing, and give the same for every record.
     """
 
-    __slots__ = ("_limits", "_program", "fields", "is_constant", "source", "uses_value")
+    __slots__ = ("_direct", "_limits", "_program", "fields", "is_constant", "source", "uses_value")
 
     def __init__(self, source: str) -> None:
         _check_size(source)
@@ -61,6 +62,8 @@ class Expression:
         most = MOST_OUTPUT // max(1, len(_REFERENCE.findall(bare)))
         self._limits = (min(most, _TEXT_WITH_MACRO), _LIST_WITH_MACRO) if macro else (most, 100_000)
         _check_names(self._program, macro)
+        call = _CALL_OF_VALUE.fullmatch(source)
+        self._direct = FUNCTIONS[call[1]] if call and call[1] in LINEAR else None
         names = {"value", "record"}.intersection(self._program.variables())
         self.source = source
         self.uses_value = "value" in names
@@ -69,23 +72,30 @@ class Expression:
 
     def evaluate(self, value: Any, record: Mapping[str, Any] | None, field: str) -> Any:
         """The result for one record, as coercions take it. Raises Reject('custom_transform', field)."""
-        evaluator = _evaluator()
-        evaluator.failed = False
-        budget = Budget(*self._limits)
-        evaluator.output = MOST_OUTPUT
         result, is_done = None, False
         with suppress(*_WRONG_VALUE):  # each of them means the same: rejected below
-            if self.uses_value:
-                evaluator.context.add_variable("value", for_expression(value, budget))
-            if self.fields != ():
-                evaluator.context.add_variable("record", for_expression(record, budget))
-            result = from_expression(self._program.execute(evaluator.context), Budget(MOST_OUTPUT, 0))
-            is_done = not evaluator.failed
+            if self._direct is not None:
+                result, is_done = from_expression(self._direct(value), Budget(MOST_OUTPUT, 0)), True
+            else:
+                result, is_done = self._executed(value, record)
         if not is_done:
             raise reject("custom_transform", field)
         if _holds_nul(result):
             raise reject("nul_character", field)
         return result
+
+    def _executed(self, value: Any, record: Mapping[str, Any] | None) -> tuple[Any, bool]:
+        """The result, and whether every function called was content."""
+        evaluator = _evaluator()
+        evaluator.failed = False
+        budget = Budget(*self._limits)
+        evaluator.output = MOST_OUTPUT
+        if self.uses_value:
+            evaluator.context.add_variable("value", for_expression(value, budget))
+        if self.fields != ():
+            evaluator.context.add_variable("record", for_expression(record, budget))
+        result = from_expression(self._program.execute(evaluator.context), Budget(MOST_OUTPUT, 0))
+        return result, not evaluator.failed
 
 
 class _Evaluator:

@@ -12,6 +12,11 @@
     time("2026-01-31T10:00:00+0200")          its moment in UTC
     domain("https://www.Example.com/about")   example.com; of an e-mail address, the part after @
     field(record, "Owner.Name")               the value at a path, null where any step is missing
+    seconds_between(record.start, record.end) whole seconds from one ISO time to another
+    participants(value)                       invitees of a meeting: name, email, is_external
+    participant_email(value)                  email of its first external invitee, else of its first
+    transcript_text(value)                    a transcript as text, one utterance a line
+    sentiment(value)  sentiment_score(value)  mood of a transcript, -1 to 1: with method and speakers, or alone
 
 Null in, null out. Nothing reads a clock, a file or the network.
 """
@@ -23,7 +28,9 @@ from typing import Any
 
 from gtmc_pipelines.mapping import coerce
 from gtmc_pipelines.mapping.lossless import for_expression
+from gtmc_pipelines.mapping.meetings import participant_email, participants, seconds_between, transcript_text
 from gtmc_pipelines.mapping.paths import dig
+from gtmc_pipelines.mapping.sentiment import sentiment, sentiment_score
 
 MOST_OUTPUT = 1_000_000  # characters, per result and per record
 _MOST_PARTS = 10_000
@@ -154,6 +161,17 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
         time,
         domain,
         field,
+        seconds_between,
+        participants,
+        participant_email,
+        transcript_text,
+        sentiment,
+        sentiment_score,
     )
 } | {"to_number": number}
 """By the name expressions call them."""
+
+LINEAR: frozenset[str] = frozenset(
+    {"participants", "participant_email", "transcript_text", "sentiment", "sentiment_score"}
+)
+"""Functions of one list whose cost grows with its size only: called as `f(value)` they take any record's."""

@@ -42,6 +42,11 @@ class Stream:
     deletes: DeleteDetection
     description: str
     is_sliced: bool = False
+    prefixes: tuple[tuple[Entity, str], ...] = ()
+
+    def prefix_of(self, entity: Entity) -> str:
+        """What precedes a record's id in the external id of its row of this entity; mostly nothing."""
+        return dict(self.prefixes).get(entity, "")
 
     @property
     def raw_table(self) -> str:
@@ -58,9 +63,10 @@ def _streams(
     connector: ConnectorType,
     *rows: tuple[str, tuple[Entity, ...], CursorKind, DeleteDetection, str],
     is_sliced: bool = False,
+    prefixes: tuple[tuple[Entity, str], ...] = (),
 ) -> tuple[Stream, ...]:
     return tuple(
-        Stream(connector, name, entities, cursor, deletes, text, is_sliced)
+        Stream(connector, name, entities, cursor, deletes, text, is_sliced, prefixes)
         for name, entities, cursor, deletes, text in rows
     )
 
@@ -96,6 +102,7 @@ STREAMS: dict[ConnectorType, tuple[Stream, ...]] = {
     ConnectorType.FATHOM: _streams(
         ConnectorType.FATHOM,
         ("meetings", (_E.MEETING, _E.ACTIVITY), _C.LOOKBACK, _D.NONE, "Meetings with transcript and summary"),
+        prefixes=((_E.ACTIVITY, "fathom_"),),  # documented: reference/domain.md, section 4.5
     ),
 }
 

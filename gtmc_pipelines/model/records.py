@@ -115,7 +115,8 @@ class RowMapper(Protocol):
 
     `columns` are the canonical columns it fills; `texts` gives their values in that order, each in
     PostgreSQL's text form (ISO time in UTC, plain decimals, `true`/`false`, JSON text) or None, and
-    raises Reject when the record can't become a row. `fingerprint` changes whenever the same payload
+    raises Reject when the record can't become a row. `external_id_prefix` goes before the record's id to
+    make the row's (mostly empty). `fingerprint` changes whenever the same payload
     could give another row, so that a stored hash covers the mapping too.
     """
 
@@ -125,4 +126,6 @@ class RowMapper(Protocol):
     def columns(self) -> tuple[str, ...]: ...
     @property
     def fingerprint(self) -> bytes: ...
+    @property
+    def external_id_prefix(self) -> str: ...
     def texts(self, payload: bytes) -> Sequence[str | None]: ...

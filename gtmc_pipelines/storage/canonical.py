@@ -53,7 +53,7 @@ class CanonicalTable:
 
     def __init__(self, mapper: RowMapper, position: int, stream: Stream, tenant_id: str) -> None:
         self.identifier = sql.Identifier(mapper.table)
-        self.prefix = str(getattr(mapper, "external_id_prefix", ""))
+        self.prefix = mapper.external_id_prefix
         source = stream.connector.value
         self._keys = {"tenant": tenant_id, "source": source, "prefix": self.prefix, "scope": f"{tenant_id}:{source}:"}
         columns = {column: sql.Identifier(f"c{position}_{column}") for column in mapper.columns}

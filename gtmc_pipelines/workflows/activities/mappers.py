@@ -20,6 +20,7 @@ def mappers_of(database: Database, connector: Connector, row: ConnectorRow, stre
             entity,
             [MappingEntry.of(entry) for entry in saved[entity].entries] if entity in saved else defaults[entity],
             stream.name,
+            stream.prefix_of(entity),
         )
         for entity in stream.entities
     ]
