@@ -82,6 +82,13 @@ class VendorSession(requests.Session):
         """Whether this answer is worth another attempt; vendors with a say of their own override it."""
         return is_transient_status(response.status_code)
 
+    def before_attempt(self, request: requests.PreparedRequest) -> None:
+        """Called before every attempt, further ones included: the place to keep a vendor's pace."""
+
+    def wish_of(self, response: requests.Response) -> float | None:
+        """Seconds the vendor asks us to wait after a transient answer; None when it doesn't say."""
+        return retry_after_seconds(response.headers.get("Retry-After"), self.clock())
+
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         """Send until there is an answer that isn't transient; its body has been read."""
         checked_url(request.url or "", self._settings.sandbox_hosts)
@@ -106,6 +113,7 @@ class VendorSession(requests.Session):
             raise Retry("session_closed", f"The session with {self.vendor} was closed while it waited.")
 
     def _attempt(self, request: requests.PreparedRequest, kwargs: dict[str, Any]) -> requests.Response:
+        self.before_attempt(request)
         self.requests += 1
         call = _name_of(request)
         options = {**kwargs, "stream": True, "allow_redirects": False}
@@ -150,7 +158,7 @@ class VendorSession(requests.Session):
         response.raw.release_conn()
 
     def _transient(self, response: requests.Response, call: str) -> Retry:
-        wish = retry_after_seconds(response.headers.get("Retry-After"), self.clock())
+        wish = self.wish_of(response)
         code = "vendor_throttled" if response.status_code in {420, 429} else "vendor_unavailable"
         sentence = f"{self.vendor} answered {call} with status {response.status_code}."
         if wish is not None and wish > self.limits.max_wait_seconds:
