@@ -47,6 +47,7 @@ def _defaults(settings: Settings, connector: ConnectorType) -> dict[str, Any]:
             "login_url": settings.salesforce_login_url,
             "api_version": settings.salesforce_api_version,
             "bulk_threshold": settings.salesforce_bulk_threshold,
+            "bulk_page_records": settings.page_records,  # bounds the worker's memory, whatever the org's size
         }
     return options
 

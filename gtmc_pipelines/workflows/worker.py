@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import logging
 import os
 import signal
@@ -31,6 +32,7 @@ from gtmc_pipelines.workflows.scheduled_sync import ScheduledSyncWorkflow
 from gtmc_pipelines.workflows.stuck import free_stuck
 
 _SWITCH_SECONDS = 0.0005  # the default 5 ms lets the reader hold the interpreter each time a write returns
+_M_ARENA_MAX = -8  # malloc.h
 _GRACE = timedelta(seconds=20)
 WORKFLOWS: list[type] = [ConnectorSyncWorkflow, ScheduledSyncWorkflow]
 _log = logging.getLogger(__name__)
@@ -45,7 +47,15 @@ def run_worker(settings: Settings, *, concurrency: int | None = None, on_ready: 
     redactor = Redactor()
     set_up_logging(settings.log_level, redactor)
     sys.setswitchinterval(_SWITCH_SECONDS)
+    _share_memory_between_threads()
     asyncio.run(_Process(settings, concurrency or settings.worker_concurrency, redactor).work(on_ready))
+
+
+def _share_memory_between_threads() -> None:
+    """Give all threads two of glibc's arenas instead of eight a core: what one frees another can use."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:  # musl has none
+        mallopt(_M_ARENA_MAX, 2)
 
 
 def set_up_logging(level: str, redactor: Redactor) -> None:

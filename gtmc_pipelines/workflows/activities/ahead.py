@@ -17,7 +17,7 @@ from typing import Generic, Self, TypeVar
 
 T = TypeVar("T")
 
-_DEPTH = 2  # one batch waiting while one is written; more only costs memory (reference/performance.md, 14)
+_DEPTH = 1  # one batch waits while one is written and one is read; more only costs memory
 _TICK_SECONDS = 0.5
 
 

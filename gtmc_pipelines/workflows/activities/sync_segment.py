@@ -36,7 +36,7 @@ from gtmc_pipelines.workflows.inputs import Beat, SegmentResult, SyncPlan, SyncR
 
 
 class Segment:
-    """One segment of one sync. A thread reads, at most two batches ahead; the activity's own thread writes."""
+    """One segment of one sync. A thread reads ahead, a batch at a time; the activity's own thread writes."""
 
     def __init__(self, services: Services, request: SyncRequest, plan: SyncPlan, pulse: Pulse) -> None:
         self._services = services
