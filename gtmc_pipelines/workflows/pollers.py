@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -15,6 +16,8 @@ from gtmc_pipelines.model.errors import Misuse
 FRESH_SECONDS = 75.0
 """A healthy idle worker polls again within about 60 s; anything older is the ghost of a dead process."""
 
+_FIRST_POLL_SECONDS = 20.0
+_PAUSE_SECONDS = 0.05
 _KINDS = (TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW, TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY)
 
 
@@ -57,3 +60,20 @@ async def require_workers(client: Client, task_queue: str) -> None:
         f"No worker is polling the task queue {task_queue}{last}.",
         next_step="Start one with `gtmc worker`.",
     )
+
+
+async def until_polling(client: Client, task_queue: str, identity: str) -> None:
+    """Wait until the server has seen this worker poll: from then on `require_workers` is content.
+
+    Raises Misuse when that takes longer than twenty seconds.
+    """
+    try:
+        async with asyncio.timeout(_FIRST_POLL_SECONDS):
+            while identity not in {poller.identity for poller in await pollers_of(client, task_queue)}:
+                await asyncio.sleep(_PAUSE_SECONDS)
+    except TimeoutError:
+        raise Misuse(
+            "worker_not_polling",
+            f"This worker doesn't get to poll the task queue {task_queue}.",
+            next_step="Check that Temporal is healthy and that the namespace allows polling.",
+        ) from None

@@ -28,6 +28,7 @@ from gtmc_pipelines.workflows.composition import key_ring
 from gtmc_pipelines.workflows.connection import connect
 from gtmc_pipelines.workflows.connector_sync import ConnectorSyncWorkflow
 from gtmc_pipelines.workflows.liveness import is_running
+from gtmc_pipelines.workflows.pollers import until_polling
 from gtmc_pipelines.workflows.scheduled_sync import ScheduledSyncWorkflow
 from gtmc_pipelines.workflows.stuck import free_stuck
 
@@ -110,6 +111,7 @@ class _Process:
             services = Services(settings, database, keys, _asker(client), self._redactor)
             async with build_worker(client, settings.task_queue, services, self._concurrency):
                 await asyncio.to_thread(_free_stuck, database, services.is_running)
+                await until_polling(client, settings.task_queue, identity)
                 on_ready(f"Worker {identity} polls {settings.task_queue} at {address}.")
                 await stop.wait()
         finally:

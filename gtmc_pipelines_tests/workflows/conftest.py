@@ -34,6 +34,7 @@ from gtmc_pipelines.workflows.composition import key_ring
 from gtmc_pipelines.workflows.connection import connect
 from gtmc_pipelines.workflows.inputs import SyncOutcome, SyncRequest
 from gtmc_pipelines.workflows.liveness import is_running
+from gtmc_pipelines.workflows.pollers import until_polling
 from gtmc_pipelines.workflows.worker import build_worker
 from gtmc_pipelines_tests.workflows.scripted import CANARY_TOKEN, ScriptedConnector
 
@@ -147,6 +148,7 @@ def running_worker(settings: Settings, database: Database) -> Iterator[None]:
 
         services = Services(settings, database, key_ring(settings), ask)
         async with build_worker(client, settings.task_queue, services, 4):
+            await until_polling(client, settings.task_queue, client.identity)
             ready.set()
             await asyncio.to_thread(stopped.wait)
 

@@ -54,7 +54,8 @@ class Books:
 
     def sweep(self, target: BatchTarget) -> str:
         """Mark what a complete full read didn't see as deleted; why not, when that was refused."""
-        swept = sweep.sweep(self._database, target)
+        prefixes = tuple(target.stream.prefix_of(entity) for entity in target.stream.entities)
+        swept = sweep.sweep(self._database, target, prefixes)
         if swept.deleted:
             self.add(target.stream, Counts(read=swept.deleted, deleted=swept.deleted))
         return swept.refusal
