@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import perf_counter
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -32,14 +34,19 @@ def demo(
     from gtmc_pipelines.stack.supervisor import stop_signals
 
     began = perf_counter()
-    with stop_signals() as stop, Stack(load_settings()) as stack:
-        with progress_lines() as on_progress:
-            stack.start(on_progress)
-        is_true = _story(began)
-        print_addresses(stack.addresses)
-        if keep:
-            console.print("\nStop it with Ctrl-C; the data stay.", highlight=False)
-            stack.supervisor.watch(stop, lambda notice: console.print(f"[yellow]![/yellow] {notice}", highlight=False))
+    try:
+        with stop_signals() as stop, Stack(load_settings()) as stack:
+            with progress_lines() as on_progress:
+                stack.start(on_progress, stop.is_set)
+            with _interruptible():
+                is_true = _story(began)
+            print_addresses(stack.addresses)
+            if keep:
+                console.print("\nStop it with Ctrl-C; the data stay.", highlight=False)
+                stack.supervisor.watch(stop, lambda notice: console.print(f"[yellow]![/yellow] {notice}"))
+    except KeyboardInterrupt:
+        console.print("Stopped. Run `gtmc demo` again: it goes on with what is there.")
+        raise typer.Exit(130) from None
     if not is_true:
         raise Broken(
             "demo_untrue",
@@ -97,6 +104,21 @@ def _story(began: float) -> bool:
     console.print(f"{perf_counter() - began:.0f} s in all; details in {settings.home / 'demo.json'}", highlight=False)
     database.close()
     return all(verdict.is_true for verdict in verdicts.values())
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let SIGINT and SIGTERM interrupt what runs, so that the stack is stopped at once and cleanly."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    former = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
