@@ -3,33 +3,64 @@
 from __future__ import annotations
 
 import sys
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_group
 
-from gtmc_pipelines.cli import (
-    connectors,
-    dead_letters,
-    demo,
-    sandbox_command,
-    stack_commands,
-    syncs,
-    tenants,
-    worker_command,
-)
 from gtmc_pipelines.cli.console import fail
 from gtmc_pipelines.model.errors import GtmcError
 
+COMMANDS = {
+    "up": "stack_commands",
+    "doctor": "stack_commands",
+    "demo": "demo",
+    "tenants": "tenants",
+    "connectors": "connectors",
+    "sync": "syncs",
+    "syncs": "syncs",
+    "dead-letters": "dead_letters",
+    "worker": "worker_command",
+    "sandbox": "sandbox_command",
+}
+"""Command (or group) → the file of this room that registers it."""
+
+
+class OnDemand(TyperGroup):
+    """Imports a command's file when the command is asked for: `gtmc sandbox` needn't wait for Temporal's client."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """All commands, in the order of the table above."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command. A wrong name fails with status 2 and names the near ones."""
+        if cmd_name not in COMMANDS:
+            near = get_close_matches(cmd_name, COMMANDS, n=2)
+            ctx.fail(f"No such command {cmd_name!r}." + (f" Did you mean {' or '.join(near)}?" if near else ""))
+        part = typer.Typer()
+        import_module(f"gtmc_pipelines.cli.{COMMANDS[cmd_name]}").register(part)
+        return get_group(part).commands[cmd_name]
+
+
 app = typer.Typer(
     name="gtmc",
+    cls=OnDemand,
     help="Bring Salesforce, Customer.io, Delivr.ai, Office 365 and Fathom.video into one canonical schema.\n\n"
     "Start with `gtmc up` (everything on this machine) or `gtmc demo` (the same, with data and a check).",
     no_args_is_help=True,
+    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for _group in (stack_commands, demo, tenants, connectors, syncs, dead_letters, worker_command, sandbox_command):
-    _group.register(app)
+
+@app.callback()
+def _gtmc() -> None:
+    """Make it a group of commands."""
 
 
 def run() -> None:

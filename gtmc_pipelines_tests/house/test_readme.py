@@ -1,19 +1,23 @@
 """What the README says is so: its length, its variables, its commands and its links."""
 
 import re
+from importlib import import_module
 
-import typer.main
+import typer
+from typer.main import get_group
 
-from gtmc_pipelines.cli.main import app
+from gtmc_pipelines.cli.main import COMMANDS
 from gtmc_pipelines_tests.house.readme_tables import README, environment_table, environment_table_in
 
 TEXT = README.read_text()
 
 
 def _commands() -> set[str]:
-    group = typer.main.get_group(app)
+    part = typer.Typer()
+    for module in dict.fromkeys(COMMANDS.values()):
+        import_module(f"gtmc_pipelines.cli.{module}").register(part)
     found = set()
-    for name, command in group.commands.items():
+    for name, command in get_group(part).commands.items():
         below = getattr(command, "commands", None)
         found |= {f"{name} {child}" for child in below} if below else {name}
     return found
@@ -27,6 +31,10 @@ def test_the_readme_lists_every_environment_variable_as_the_settings_have_it() -
     assert environment_table_in(TEXT).strip() == environment_table().strip(), (
         "mend it with: python -m gtmc_pipelines_tests.house.readme_tables"
     )
+
+
+def test_the_command_line_offers_exactly_the_commands_its_files_register() -> None:
+    assert {command.partition(" ")[0] for command in _commands()} == set(COMMANDS)
 
 
 def test_every_command_the_readme_names_exists() -> None:
