@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from gtmc_pipelines.model.connector_types import ConnectorStatus
+from gtmc_pipelines.model.connector_types import ConnectorStatus, ConnectorType
 from gtmc_pipelines.model.errors import Broken, Defer, Misuse, Reauthorize, Retry
 from gtmc_pipelines.model.phases import Outcome, SyncMode
+from gtmc_pipelines.workflows.client import SyncClient
 from gtmc_pipelines_tests.workflows.conftest import Stage, history_of
 from gtmc_pipelines_tests.workflows.scripted import CANARY_EMAIL, CANARY_TOKEN, Gate, people
 
@@ -162,6 +163,35 @@ def test_a_cancelled_sync_frees_the_connector(stage: Stage) -> None:
     stage.connector.script = {"contacts": [people(5), people(5, 5)]}
     assert stage.sync().outcome is Outcome.COMPLETED
     assert len(stage.ids()) == 10
+
+
+def test_a_sync_cancelled_before_it_began_leaves_nothing_behind(stage: Stage) -> None:
+    stage.connector.script = {"contacts": [people(5)]}
+    for number in range(5):
+        handle = stage.start(at=datetime.now(UTC) + timedelta(seconds=number))
+        stage.client.cancel(handle)
+        assert stage.client.outcome(handle).outcome in (Outcome.CANCELLED, Outcome.COMPLETED)
+        assert stage.status is ConnectorStatus.CONNECTED
+        assert stage.lease is None
+
+
+def test_a_wrong_connector_type_is_refused(stage: Stage) -> None:
+    request = replace(stage.request(), connector_type=ConnectorType.FATHOM)
+    outcome = stage.client.outcome(stage.client.start(request, datetime.now(UTC)))
+    assert outcome.error_code == "wrong_connector_type"
+
+
+def test_office_365_without_an_accepted_agreement_is_not_even_looked_at(stage: Stage) -> None:
+    request = replace(stage.request(), connector_type=ConnectorType.O365)
+    outcome = stage.client.outcome(stage.client.start(request, datetime.now(UTC)))
+    assert outcome.error_code == "dpa_not_accepted"
+    assert stage.connector.reads == []
+
+
+def test_an_unreachable_temporal_is_one_sentence(stage: Stage) -> None:
+    settings = stage.settings.model_copy(update={"temporal_address": "127.0.0.1:1"})
+    with pytest.raises(Misuse, match="can't be reached"), SyncClient.open(settings):
+        pass
 
 
 def test_a_long_sync_continues_as_new_with_the_same_books(make_stage: Any) -> None:

@@ -31,7 +31,7 @@ def open_sync(
     """
     require_consent(services.database, request)
     row = require_connector(services.database, request.tenant_id, request.connector_id)
-    _require_connected(row)
+    _require_connected(row, request)
     streams = selected_streams(request)
     dead_run: str | None = None
     while True:
@@ -58,7 +58,13 @@ def selected_streams(request: SyncRequest) -> tuple[Stream, ...]:
     return tuple(stream for stream in catalog if not request.streams or stream.name in request.streams)
 
 
-def _require_connected(row: ConnectorRow) -> None:
+def _require_connected(row: ConnectorRow, request: SyncRequest) -> None:
+    if row.type is not request.connector_type:  # consent is asked for by type: a wrong one must not pass it by
+        raise Misuse(
+            "wrong_connector_type",
+            f"Connector {row.id} is of type {row.type}, not {request.connector_type}.",
+            next_step="Start the sync with the connector's own type.",
+        )
     if row.status is ConnectorStatus.DISCONNECTED:
         raise Reauthorize(
             "not_connected",
