@@ -1,0 +1,1 @@
+"""The imitated Customer.io: App API of both regions, and the Track host's region probe."""
