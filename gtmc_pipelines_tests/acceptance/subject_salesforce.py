@@ -1,0 +1,67 @@
+"""Salesforce in front of the acceptance suite: OAuth with rotating tokens, SOQL windows, deletions in the feed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from gtmc_pipelines.model.connector_types import ConnectorType
+from gtmc_pipelines_tests.acceptance.subject import Change, Connected, Exempt, Fault, Late, Site, StreamCase, Subject
+from gtmc_pipelines_tests.connectors.salesforce_scene import Org
+
+INSIDE_THE_OVERLAP = timedelta(minutes=9)
+FURTHER_PAGES = r"/query(All)?/."  # a first page is asked for by SOQL, of whatever object: its path names none
+
+
+def _environment(site: Site) -> Mapping[str, Any]:
+    return {
+        "SALESFORCE_LOGIN_URL": site.base,
+        "SALESFORCE_CLIENT_ID": site.credentials["client_id"],
+        "SALESFORCE_CLIENT_SECRET": site.credentials["client_secret"],
+    }
+
+
+def _connect(site: Site) -> Connected:
+    """A real authorization code flow with PKCE; pages as small as Salesforce makes them."""
+    granted = Org.of(dict(site.announcement), site.org, "https").granted()
+    return Connected(granted.held, {"page_records": 200, "instance_url": site.base})
+
+
+def _case(name: str, kind: str, late: str, *, same_reader_as: str = "contacts") -> StreamCase:
+    return StreamCase(
+        name=name,
+        endpoint=FURTHER_PAGES,
+        changes=(Change(kind, "update"), Change(kind, "create")),
+        late=Late(Change(kind, late), INSIDE_THE_OVERLAP),
+        delete=Change(kind, "delete"),
+        same_reader_as=same_reader_as,
+    )
+
+
+SUBJECT = Subject(
+    type=ConnectorType.SALESFORCE,
+    sizes={"accounts": 30, "contacts": 450, "leads": 30, "opportunities": 20, "tasks": 20, "events": 20},
+    environment=_environment,
+    connect=_connect,
+    streams=(
+        _case("accounts", "Account", "update"),
+        _case("contacts", "Contact", "create", same_reader_as=""),
+        _case("leads", "Lead", "update"),
+        _case("opportunities", "Opportunity", "create"),
+        _case("tasks", "Task", "update"),
+        _case("events", "Event", "create"),
+    ),
+    faults={
+        Fault.CURSOR_LOOP: {"fault": "cursor_loop"},
+        Fault.EMPTY_PAGE: {"fault": "empty_page", "count": 1},
+        Fault.FOREIGN_LINK: {"fault": "foreign_next"},
+        Fault.MALFORMED_RECORD: {"fault": "record_without_id", "count": 1},
+        Fault.UNKNOWN_FIELD: {"fault": "extra_field"},
+        Fault.MISSING_OPTIONAL: {"fault": "dropped_field", "field": "Title"},
+        Fault.MISSING_REQUIRED: {"fault": "dropped_field", "field": "LastName", "count": 1},
+        Fault.HUGE_RECORD: {"fault": "huge_record", "bytes": 1_200_000, "count": 1},
+    },
+    expired=({"fault": "expired_session"}, {"fault": "revoke_grant"}),
+    rate=Exempt("Salesforce counts requests a day, not a second; a used-up day is the error table's `api_quota`."),
+)
