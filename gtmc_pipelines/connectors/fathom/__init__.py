@@ -1,0 +1,1 @@
+"""Fathom.video: meetings with transcript, participants and summary, read by API key."""

@@ -1,0 +1,53 @@
+"""Where a walk along Fathom's pages stands: what a page's checkpoint holds, as JSON."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from gtmc_pipelines.model.errors import Broken
+
+KEPT_IDS, KEPT_CURSORS = 30, 20
+_CURSOR = re.compile(r"[A-Za-z0-9+/=_.~-]{1,2000}")
+
+
+class Checkpoint(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The next page's cursor, the window's lower bound, and the newest of what was seen.
+
+    `ids` and `cursors` are short tails: pages shift by a few places, and loops are short.
+    """
+
+    cursor: str
+    after: str | None = None
+    ids: tuple[str, ...] = ()
+    cursors: tuple[str, ...] = ()
+
+
+_DECODER = msgspec.json.Decoder(Checkpoint)
+
+
+def encode(checkpoint: Checkpoint) -> str:
+    """As text for a page."""
+    return msgspec.json.encode(checkpoint).decode()
+
+
+def decode(text: str) -> Checkpoint:
+    """From a page's text. Raises Broken for anything else."""
+    try:
+        checkpoint = _DECODER.decode(text)
+    except msgspec.MsgspecError:
+        raise Broken("bad_checkpoint", "The stored checkpoint is damaged.", next_step="Run a full sync.") from None
+    checked_cursor(checkpoint.cursor)
+    return checkpoint
+
+
+def checked_cursor(cursor: str) -> str:
+    """`cursor` when it is a plain token. Raises Broken (`foreign_next_link`) for an address or anything else."""
+    if not _CURSOR.fullmatch(cursor):
+        raise Broken(
+            "foreign_next_link",
+            "Fathom's cursor of the next page is no plain token but leads elsewhere, and is not followed.",
+            next_step="Report this; nothing behind it was read.",
+        )
+    return cursor

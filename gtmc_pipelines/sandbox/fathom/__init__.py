@@ -1,0 +1,1 @@
+"""The imitated Fathom: meetings with transcripts and summaries behind page-number cursors."""
