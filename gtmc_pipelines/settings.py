@@ -96,6 +96,10 @@ class Settings(BaseSettings):
         "SALESFORCE_BULK_THRESHOLD", 50_000, ge=0, description="Full syncs of more records use Bulk API 2.0"
     )
 
+    fathom_base_url: str | None = _variable(
+        "FATHOM_BASE_URL", description="API root of Fathom; unset: https://api.fathom.ai/external/v1"
+    )
+
     sandbox_hosts: str = _variable(
         "GTMC_SANDBOX_HOSTS", "", description="host:port list where loopback or http is allowed. Never in production"
     )

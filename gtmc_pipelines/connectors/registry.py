@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gtmc_pipelines.connectors.contract import Connector
+from gtmc_pipelines.connectors.fathom import connector as fathom
 from gtmc_pipelines.connectors.login import BrowserLogin, KeyLogin
 from gtmc_pipelines.connectors.options import Option
 from gtmc_pipelines.connectors.salesforce import connector as salesforce
@@ -14,14 +15,17 @@ from gtmc_pipelines.model.errors import Misuse
 
 CONNECTORS: Mapping[ConnectorType, Connector] = {
     ConnectorType.SALESFORCE: salesforce.SalesforceConnector(),
+    ConnectorType.FATHOM: fathom.FathomConnector(),
 }
 
 LOGINS: Mapping[ConnectorType, BrowserLogin | KeyLogin] = {
     ConnectorType.SALESFORCE: SalesforceLogin(),
+    ConnectorType.FATHOM: KeyLogin(),
 }
 
 OPTIONS: Mapping[ConnectorType, tuple[Option, ...]] = {
     ConnectorType.SALESFORCE: salesforce.OPTIONS,
+    ConnectorType.FATHOM: fathom.OPTIONS,
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from gtmc_pipelines.sandbox.customerio.vendor import CustomerioVendor
+from gtmc_pipelines.sandbox.fathom.vendor import FathomVendor
 from gtmc_pipelines.sandbox.knobs import Knobs
 from gtmc_pipelines.sandbox.options import SandboxMisuse, SandboxOptions
 from gtmc_pipelines.sandbox.salesforce.vendor import SalesforceVendor
@@ -13,6 +14,7 @@ from gtmc_pipelines.sandbox.vendor import Vendor
 VENDORS: Mapping[str, Callable[[SandboxOptions, Knobs], Vendor]] = {
     "salesforce": SalesforceVendor,
     "customerio": CustomerioVendor,
+    "fathom": FathomVendor,
 }
 """Vendor by name; the position decides its port under `--ports-from`."""
 
