@@ -22,8 +22,7 @@ from gtmc_pipelines.connectors.json_pages import decode_page
 from gtmc_pipelines.connectors.pacing import Pace
 from gtmc_pipelines.model.errors import Broken
 
-WINDOW_SECONDS = 60.0
-DEFAULT_REQUESTS, DEFAULT_HEAVY_REQUESTS = 60, 30
+DEFAULT_LIMIT, DEFAULT_HEAVY_LIMIT, DEFAULT_SECONDS = 60, 30, 60
 _LONGEST_RESET = 3600  # a larger RateLimit-Reset is no number of seconds left
 _INCLUDES = "include_transcript=true"
 _NULL = msgspec.Raw(b"null")
@@ -55,8 +54,8 @@ class FathomHttp(VendorSession):
         super().__init__("Fathom", settings, clock=clock, sleep=sleep)
         self.profile = auth.profile_of(settings.options)
         self._key = auth.api_key(credentials)
-        self._all = self._pace("requests_per_minute", DEFAULT_REQUESTS)
-        self._heavy = self._pace("heavy_requests_per_minute", DEFAULT_HEAVY_REQUESTS)
+        self._all = self._pace("rate_limit", DEFAULT_LIMIT)
+        self._heavy = self._pace("heavy_rate_limit", DEFAULT_HEAVY_LIMIT)
         self._closed_until = 0.0
 
     def is_transient(self, response: requests.Response) -> bool:
@@ -97,7 +96,8 @@ class FathomHttp(VendorSession):
 
     def _pace(self, option: str, default: int) -> Pace:
         limit = int(self._settings.options.get(option) or default)
-        return Pace(limit, WINDOW_SECONDS, sleep=self.pause)
+        seconds = float(self._settings.options.get("rate_seconds") or DEFAULT_SECONDS)
+        return Pace(limit, seconds, sleep=self.pause)
 
 
 class FathomSession:

@@ -37,8 +37,9 @@ OPTIONS = (
         matching(r"list|recordings", "list or recordings"),
     ),
     Option("lookback_days", "Days an incremental sync reads again for late transcripts", whole_number(0, 365)),
-    Option("requests_per_minute", "Requests a minute (the vendor's limit is 60)", whole_number(1, 100_000)),
-    Option("heavy_requests_per_minute", "Of these, with transcript or summary (limit 30)", whole_number(1, 100_000)),
+    Option("rate_limit", "Requests in a window of time (the vendor allows 60)", whole_number(1, 100_000)),
+    Option("heavy_rate_limit", "Of these, with transcript or summary (30)", whole_number(1, 100_000)),
+    Option("rate_seconds", "Seconds of that window (60)", whole_number(1, 3_600)),
 )
 
 _FIELDS = (

@@ -14,7 +14,7 @@ RECORD_FAULTS = {
     "extra_field": "every meeting has an unknown `field` (default surprise) with `value`",
     "dropped_field": "no meeting has `field` (default calendar_invitees)",
     "retyped_field": "every meeting has `value` (default the text n/a) in `field` (default recording_start_time)",
-    "huge_transcript": "one meeting has `bytes` (default 500000) of transcript",
+    "huge_transcript": "one meeting has `bytes` (default 500000) of transcript, as JSON",
     "late_transcript": "transcripts of the page are null, as if not ready; count: how many pages",
     "late_summary": "summaries of the page are null, as if not ready",
 }
@@ -57,8 +57,9 @@ def _bend_records(items: list[dict[str, Any]], name: str, knob: Knob) -> None:
         middle[field] = None
     elif name == "huge_transcript" and middle.get("transcript"):
         first = middle["transcript"][0]
-        words = int(wish.get("bytes", 500_000)) // 6
-        middle["transcript"] = [first | {"text": "words " * min(200, words)} for _ in range(max(1, words // 200))]
+        long_winded = first | {"text": "And so on, and so forth, as was said before at great length."}
+        times = int(wish.get("bytes", 500_000)) // len(json.dumps(long_winded, ensure_ascii=False).encode())
+        middle["transcript"] = [long_winded] * max(1, times + 1)
     for record in items:
         if name == "extra_field":
             record[field] = wish.get("value", "surprise")

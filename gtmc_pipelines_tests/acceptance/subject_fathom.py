@@ -1,0 +1,62 @@
+"""Fathom in front of the acceptance suite: an API key, page-number cursors, and re-reads in place of a change feed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from gtmc_pipelines.model.connector_types import ConnectorType
+from gtmc_pipelines.vault.secret import Secret
+from gtmc_pipelines_tests.acceptance.subject import (
+    Change,
+    Connected,
+    Exempt,
+    Fault,
+    Late,
+    Rate,
+    Site,
+    StreamCase,
+    Subject,
+)
+
+GENEROUS = {"rate_limit": 10_000, "heavy_rate_limit": 10_000}
+WHOLE_YEAR = {"lookback_days": 365}  # seeded meetings are older than the usual two weeks, and updates are of those
+
+
+def _environment(site: Site) -> Mapping[str, Any]:
+    return {"FATHOM_BASE_URL": f"{site.base}/external/v1"}
+
+
+def _connect(site: Site) -> Connected:
+    key = Secret(site.credentials["orgs"][site.org]["api_key"])
+    return Connected({"api_key": key}, {**GENEROUS, **WHOLE_YEAR})
+
+
+SUBJECT = Subject(
+    type=ConnectorType.FATHOM,
+    sizes={"meetings": 45, "transcript_bytes": 1_500},
+    environment=_environment,
+    connect=_connect,
+    streams=(
+        StreamCase(
+            name="meetings",
+            endpoint="/meetings",
+            changes=(Change("meetings", "create"), Change("meetings", "update")),
+            late=Late(Change("meetings", "create"), timedelta(days=13)),
+            delete=Exempt("Fathom has no feed of deletions; a meeting that vanished is only seen as absence."),
+        ),
+    ),
+    faults={
+        Fault.CURSOR_LOOP: {"fault": "cursor_loop"},
+        Fault.EMPTY_PAGE: {"fault": "empty_page", "count": 1},
+        Fault.FOREIGN_LINK: {"fault": "foreign_next"},
+        Fault.MALFORMED_RECORD: {"fault": "record_without_id", "count": 1},
+        Fault.UNKNOWN_FIELD: {"fault": "extra_field"},
+        Fault.MISSING_OPTIONAL: {"fault": "dropped_field", "field": "default_summary"},
+        Fault.MISSING_REQUIRED: {"fault": "dropped_field", "field": "created_at", "count": 1},
+        Fault.HUGE_RECORD: {"fault": "huge_transcript", "bytes": 1_200_000, "count": 1},
+    },
+    expired=({"fault": "key_refused"},),
+    rate=Rate(2, 1.0, {"heavy_rate_limit": 2, "rate_seconds": 1}, path="/meetings"),
+)
