@@ -1,0 +1,1 @@
+"""Delivr.ai: intent signals and company enrichment, by the platform's own contract or by the vendor's public API."""

@@ -1,0 +1,197 @@
+"""The streams of Delivr.ai: which pages each contract serves them by, from where to where, and what is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from gtmc_pipelines.connectors.delivrai import records
+from gtmc_pipelines.connectors.delivrai.api import DelivraiSession
+from gtmc_pipelines.connectors.delivrai.envelope import envelope_of
+from gtmc_pipelines.connectors.delivrai.walk import Fetched, Place, Step, walk
+from gtmc_pipelines.model.errors import Broken
+from gtmc_pipelines.model.phases import SyncMode
+from gtmc_pipelines.model.records import Page, ReadFrom, SourceRecord
+
+SIGNALS, ENRICHMENT = "intent_signals", "company_enrichment"
+
+_AUDIENCE_PAGE, _TOPIC_PAGE = 5_000, 500
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+class Checkpoint(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Everything a walk needs to go on: its windows begin at `lower` and end at the read's `until`."""
+
+    lower: datetime | None = None
+    chain: int = 0
+    cursor: str = ""
+
+
+_CHECKPOINT = msgspec.json.Decoder(Checkpoint)
+
+
+def read_stream(session: DelivraiSession, stream: str, start: ReadFrom) -> Iterator[Page]:
+    """Pages of a stream. Raises a SyncFault by whose turn it is."""
+    checkpoint = _decoded(start.checkpoint)
+    if stream == ENRICHMENT:
+        return _enrichment(session, start, checkpoint)
+    return _signals(session, start, checkpoint)
+
+
+def _signals(session: DelivraiSession, start: ReadFrom, checkpoint: Checkpoint | None) -> Iterator[Page]:
+    lower = checkpoint.lower if checkpoint else None
+    lower = lower or _lower(session, start)
+    reader = _SignalReader(session, lower, start.until)
+    for step in walk(reader.fetcher(), reader.chains, session.dialect.parallel, _place(checkpoint)):
+        kept = [record for record, at in step.page.records if at is None or at < start.until]
+        skipped = len(step.page.records) - len(kept) + step.repeated
+        yield from _page(step, kept, skipped, lower, start.until)
+
+
+def _enrichment(session: DelivraiSession, start: ReadFrom, checkpoint: Checkpoint | None) -> Iterator[Page]:
+    for step in walk(_companies(session), 1, 1, _place(checkpoint)):
+        kept = [record for record, _ in step.page.records]
+        yield from _page(step, kept, step.repeated, None, start.until)
+
+
+def _page(
+    step: Step, kept: list[SourceRecord], skipped: int, lower: datetime | None, until: datetime
+) -> Iterator[Page]:
+    """The step as a page; none for an empty one, unless it is the last."""
+    rejects = step.page.rejects
+    if step.next is None:
+        yield Page(kept, None, until.astimezone(UTC).isoformat(), rejects, skipped)
+    elif kept or rejects or skipped:
+        checkpoint = Checkpoint(lower, step.next.chain, step.next.cursor)
+        yield Page(kept, msgspec.json.encode(checkpoint).decode(), None, rejects, skipped)
+
+
+def _place(checkpoint: Checkpoint | None) -> Place:
+    return Place(checkpoint.chain, checkpoint.cursor) if checkpoint else Place()
+
+
+def _decoded(text: str | None) -> Checkpoint | None:
+    try:
+        return _CHECKPOINT.decode(text) if text else None
+    except msgspec.MsgspecError:
+        raise Broken("bad_checkpoint", "The stored checkpoint is damaged.", next_step="Run a full sync.") from None
+
+
+def _lower(session: DelivraiSession, start: ReadFrom) -> datetime:
+    """Start of a read: 90 days back at first, else the watermark less what may have arrived late."""
+    first = start.until - timedelta(days=session.dialect.first_days)
+    if start.mode is SyncMode.FULL or not start.watermark:
+        return first.astimezone(UTC)
+    try:
+        watermark = datetime.fromisoformat(start.watermark)
+        look_back = max(session.settings.overlap, timedelta(hours=session.dialect.lookback_hours))
+        return (watermark - look_back).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise Broken("bad_watermark", "The stored watermark is damaged.", next_step="Run a full sync.") from None
+
+
+@dataclass(frozen=True)
+class _SignalReader:
+    """Signals of [lower, until): one chain by cursor, or a chain a window where windows can be asked for."""
+
+    session: DelivraiSession
+    lower: datetime
+    until: datetime
+
+    @property
+    def chains(self) -> int:
+        """How many windows there are."""
+        if not self.session.dialect.has_windows:
+            return 1
+        return max(1, -((self.lower - self.until) // self.session.dialect.window))
+
+    def fetcher(self) -> Callable[[int, str], Fetched]:
+        """What gets one page of a chain."""
+        return self._events() if self.session.dialect.is_public else self._by_cursor
+
+    def _window(self, chain: int) -> tuple[datetime, datetime]:
+        begin = self.lower + chain * self.session.dialect.window
+        return begin, min(self.until, begin + self.session.dialect.window)
+
+    def _by_cursor(self, chain: int, cursor: str) -> Fetched:
+        dialect = self.session.dialect
+        parameters = {dialect.since_parameter: _iso(self.lower), "limit": str(dialect.limit)}
+        if dialect.until_parameter:
+            begin, end = self._window(chain)
+            parameters |= {dialect.since_parameter: _iso(begin), dialect.until_parameter: _iso(end)}
+        if cursor:
+            parameters[dialect.cursor_parameter] = cursor
+        envelope = envelope_of(self.session.get(dialect.signals_path, parameters), dialect)
+        return Fetched(records.sort_out(envelope.records, records.signal), envelope.cursor)
+
+    def _events(self) -> Callable[[int, str], Fetched]:
+        dialect = self.session.dialect
+        pixel = dialect.pixel_id
+        scope = {"pixel_id": pixel} if pixel else {"project_id": self.session.project_id()}
+
+        def fetch(chain: int, cursor: str) -> Fetched:
+            begin, end = self._window(chain)
+            offset = _offset(cursor)
+            window = {"start_ms": _ms(begin), "end_ms": _ms(end - _MILLISECOND)}  # both inclusive
+            parameters = scope | window | {"limit": str(dialect.limit), "offset": str(offset)}
+            parameters["include_enrichment"] = "true"
+            envelope = envelope_of(self.session.get(dialect.signals_path, parameters), dialect)
+            is_full = len(envelope.records) >= dialect.limit
+            following = str(offset + len(envelope.records)) if is_full else ""
+            return Fetched(records.sort_out(envelope.records, records.event), following)
+
+        return fetch
+
+
+def _companies(session: DelivraiSession) -> Callable[[int, str], Fetched]:
+    """What gets one page of companies: of the platform's contract, of an audience, or of a topic."""
+    dialect = session.dialect
+    if not dialect.is_public:
+        return lambda _, cursor: _company_page(session, cursor, {"limit": str(dialect.limit)})
+    if dialect.audience_id:
+        scope = {"project_id": session.project_id(), "page_size": str(min(_AUDIENCE_PAGE, dialect.limit))}
+        path = f"/api/v1/audiences/{dialect.audience_id}/records"
+        return lambda _, cursor: _company_page(session, cursor, scope, path)
+    if not dialect.topic_id:
+        raise Broken(
+            "topic_not_chosen",
+            "Delivr.ai's public API enriches companies by a topic or an audience, and neither is chosen.",
+            next_step="Add the connector again with --option topic_id=… or audience_id=….",
+        )
+    wish: dict[str, Any] = {"topic_id": dialect.topic_id, "page_size": min(_TOPIC_PAGE, dialect.limit)}
+    return lambda _, cursor: _topic_page(session, cursor, wish)
+
+
+def _company_page(
+    session: DelivraiSession, cursor: str, parameters: Mapping[str, str], path: str | None = None
+) -> Fetched:
+    dialect = session.dialect
+    asked = dict(parameters) | ({dialect.cursor_parameter: cursor} if cursor else {})
+    envelope = envelope_of(session.get(path or dialect.enrichment_path, asked), dialect)
+    shape = records.public_company if dialect.is_public else records.company
+    return Fetched(records.sort_out(envelope.records, shape), envelope.cursor)
+
+
+def _topic_page(session: DelivraiSession, cursor: str, wish: Mapping[str, Any]) -> Fetched:
+    asked = dict(wish) | ({"cursor": cursor} if cursor else {})
+    envelope = envelope_of(session.post(session.dialect.enrichment_path, asked), session.dialect)
+    return Fetched(records.sort_out(envelope.records, records.public_company), envelope.cursor)
+
+
+def _offset(cursor: str) -> int:
+    try:
+        return int(cursor or "0")
+    except ValueError:
+        raise Broken("bad_checkpoint", "The stored checkpoint is damaged.", next_step="Run a full sync.") from None
+
+
+def _iso(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _ms(moment: datetime) -> str:
+    return str(int(moment.timestamp() * 1000))
