@@ -20,6 +20,9 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from gtmc_pipelines.model.errors import Misuse
 
 _HEX_KEY = re.compile(r"[0-9a-fA-F]{64}")
+_HOST_PORT = re.compile(r"[^\s/:,@]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}")
+_POSTGRES_URL = re.compile(r"postgres(ql)?(\+\w+)?://\S+")
+_WEB_URL = re.compile(r"https?://[^\s/]\S*")
 
 
 def _variable(name: str, default: Any = None, **kwargs: Any) -> Any:
@@ -43,16 +46,27 @@ class StackFile(PydanticBaseSettingsSource):
         key_file = stack.get("encryption_key_file")
         if key_file and "GTMC_DATABASE_URL" not in self.current_state:  # never for a database of the user's own
             found["CONNECTOR_ENCRYPTION_KEY"] = Path(key_file).read_text().strip()
+        if secrets_file := stack.get("secrets_file"):
+            found |= json.loads(Path(secrets_file).read_text())
         return found
 
 
 def running_stack(home: Path) -> dict[str, Any] | None:
-    """`<home>/stack.json`, or None when it is missing or the process that wrote it is gone."""
+    """`<home>/stack.json`, or None when it is missing, damaged, or the process that wrote it is gone.
+
+    Raises Misuse when the folder belongs to somebody else.
+    """
     try:
         stack: dict[str, Any] = json.loads((home / "stack.json").read_text())
         alive = abs(psutil.Process(int(stack["pid"])).create_time() - stack["pid_started"]) < 2  # a pid comes again
-    except (FileNotFoundError, psutil.NoSuchProcess, KeyError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, psutil.NoSuchProcess, KeyError):
         return None
+    except PermissionError:
+        raise Misuse(
+            "home_closed",
+            f"The stack under {home} belongs to another user.",
+            next_step="Work as that user, or set GTMC_HOME to a folder of your own.",
+        ) from None
     return stack if alive else None
 
 
@@ -96,6 +110,16 @@ class Settings(BaseSettings):
         "SALESFORCE_BULK_THRESHOLD", 50_000, ge=0, description="Full syncs of more records use Bulk API 2.0"
     )
 
+    customerio_url: str = _variable(
+        "CUSTOMERIO_API_URL", "https://api.customer.io/v1", description="Customer.io's App API in the US"
+    )
+    customerio_eu_url: str = _variable(
+        "CUSTOMERIO_EU_API_URL", "https://api-eu.customer.io/v1", description="The same in the EU"
+    )
+    customerio_track_url: str = _variable(
+        "CUSTOMERIO_TRACK_URL", "https://track.customer.io/api/v1", description="Track host: tells keys that can't read"
+    )
+
     fathom_base_url: str | None = _variable(
         "FATHOM_BASE_URL", description="API root of Fathom; unset: https://api.fathom.ai/external/v1"
     )
@@ -133,6 +157,35 @@ class Settings(BaseSettings):
                 if not _HEX_KEY.fullmatch(key.strip()):
                     raise ValueError(f"key {position} of the list must be exactly 64 hex characters")
         return keys
+
+    @field_validator("database_url", "dagster_pg_url")
+    @classmethod
+    def _a_postgres_url(cls, url: str | None) -> str | None:
+        if url is not None and not _POSTGRES_URL.fullmatch(url):
+            raise ValueError("must look like postgresql://user:password@host:port/database")
+        return url
+
+    @field_validator("temporal_address", "sandbox_hosts")
+    @classmethod
+    def _host_and_port(cls, text: str | None) -> str | None:
+        for part in (text or "").split(","):
+            if part.strip() and not _HOST_PORT.fullmatch(part.strip()):
+                raise ValueError("must look like host:port")
+        return text
+
+    @field_validator("temporal_ui_url", "dagster_url")
+    @classmethod
+    def _an_address_for_browsers(cls, url: str | None) -> str | None:
+        if url is not None and not _WEB_URL.fullmatch(url):
+            raise ValueError("must begin with http:// or https://")
+        return url
+
+    @field_validator("ca_file")
+    @classmethod
+    def _an_existing_file(cls, file: Path | None) -> Path | None:
+        if file is not None and not file.is_file():
+            raise ValueError("is no file that can be read")
+        return file
 
     @classmethod
     def settings_customise_sources(
@@ -183,7 +236,10 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        problems = [f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()]
+        problems = [
+            f"{'.'.join(str(part) for part in item['loc'])}: {item['msg'].removeprefix('Value error, ')}"
+            for item in error.errors()
+        ]
     raise Misuse(
         "bad_settings",
         "The settings are malformed: " + "; ".join(problems) + ".",

@@ -23,6 +23,7 @@ COMMANDS = {
     "sync": "syncs",
     "syncs": "syncs",
     "dead-letters": "dead_letters",
+    "keys": "keys",
     "worker": "worker_command",
     "sandbox": "sandbox_command",
 }

@@ -15,6 +15,7 @@ from gtmc_pipelines.model.errors import Misuse
 from gtmc_pipelines.sandbox.options import SandboxMisuse, SandboxOptions, parse_size
 from gtmc_pipelines.sandbox.server import serve
 
+_LAST_FIRST_PORT = 65_535 - 9  # five vendors, two ports each
 _NEXT_STEP = "See `gtmc sandbox --help`."
 
 
@@ -27,7 +28,14 @@ def sandbox(
     as_json: AsJson = False,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option("--port", "--ports-from", help="First port: http, then https, then the next vendor. 0: free.")
+        int,
+        typer.Option(
+            "--port",
+            "--ports-from",
+            min=0,
+            max=_LAST_FIRST_PORT,
+            help="First port: http, then https, then the next vendor. 0: free.",
+        ),
     ] = 0,
     seed: Annotated[int, typer.Option(help="The same seed gives the same data.")] = 7,
     vendor: Annotated[list[str] | None, typer.Option(help="Only these vendors. Repeat it.")] = None,

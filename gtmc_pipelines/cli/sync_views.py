@@ -32,7 +32,10 @@ def watch(steps: Iterator[Progress], *, is_quiet: bool) -> None:
 
 
 def balance_sheet(counts: Mapping[str, Mapping[str, int]], title: str = "") -> None:
-    """Print the records of each stream and their sum; every row adds up."""
+    """Print the records of each stream and their sum; every row adds up. Without streams, only the title."""
+    if not counts:
+        console.print(title, style="bold", highlight=False, markup=False)
+        return
     console.print(_sheet(counts, Text(title, style="bold")))
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from types import TracebackType
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from gtmc_pipelines.model.errors import Misuse, Reauthorize
 from gtmc_pipelines.vault.secret import Secret
@@ -40,7 +40,7 @@ class LoopbackListener:
     """
 
     def __init__(self, callback_url: str | None = None) -> None:
-        parts = urlsplit(callback_url or "http://127.0.0.1:0/callback")
+        parts, port = _parted(callback_url or "http://127.0.0.1:0/callback")
         if parts.scheme != "http" or parts.hostname not in _LOCAL_NAMES:
             raise Misuse(
                 "callback_not_local",
@@ -49,11 +49,11 @@ class LoopbackListener:
             )
         self._path = parts.path or "/"
         try:
-            self._server = HTTPServer(("127.0.0.1", parts.port or 0), _Handler)
-        except OSError:
+            self._server = HTTPServer(("127.0.0.1", port), _Handler)
+        except OSError as error:
             raise Misuse(
                 "callback_port_taken",
-                f"Port {parts.port} of the callback URL is in use.",
+                f"Port {port} of the callback URL can't be used: {error.strerror}.",
                 next_step="Stop what listens there, or register another port in SALESFORCE_CALLBACK_URL.",
             ) from None
         self.redirect_uri = callback_url or f"http://127.0.0.1:{self._server.server_port}{self._path}"
@@ -86,6 +86,19 @@ class LoopbackListener:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+
+def _parted(callback_url: str) -> tuple[SplitResult, int]:
+    """A callback URL's parts and its port: 80 when it names none, 0 for any free one."""
+    try:
+        parts = urlsplit(callback_url)
+        return parts, 80 if parts.port is None else parts.port
+    except ValueError:
+        raise Misuse(
+            "callback_malformed",
+            "The callback URL can't be parsed.",
+            next_step="Set SALESFORCE_CALLBACK_URL to http://127.0.0.1:<port>/<path> and register the same.",
+        ) from None
 
 
 def callback_of(target: str, path: str) -> Callback:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from gtmc_pipelines.model.errors import Misuse
 from gtmc_pipelines.settings import Settings, child_environment, variable_of
 from gtmc_pipelines.stack.dagster_services import DagsterServices
 from gtmc_pipelines.stack.dagster_storage import DagsterSchema
@@ -77,8 +78,14 @@ class Stack:
         KeyboardInterrupt once `is_cancelled()`; what had been started by then is stopped.
         """
         self._state.refuse_a_second()
-        self.home.mkdir(parents=True, exist_ok=True)
-        self._lock = FolderLock.take(self.home / "stack.lock", "a stack")
+        try:
+            self._lock = FolderLock.take(self.home / "stack.lock", "a stack")
+        except OSError as error:
+            raise Misuse(
+                "home_unusable",
+                f"GTMC_HOME ({self.home}) can't be used: {error.strerror}.",
+                next_step="Set GTMC_HOME to a folder you may write to.",
+            ) from None
         try:
             key_file = key_file_for(self.settings, self.home)
             if key_file is not None:

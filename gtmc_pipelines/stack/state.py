@@ -18,6 +18,7 @@ class StackState:
 
     def __init__(self, home: Path) -> None:
         self.file = home / "stack.json"
+        self._secrets_file = home / "stack-secrets.json"
 
     def refuse_a_second(self) -> None:
         """Raise Misuse, with the addresses, when a stack already runs on this home."""
@@ -34,21 +35,29 @@ class StackState:
     def write(
         self, environment: Mapping[str, str], addresses: Mapping[str, str], encryption_key_file: Path | None
     ) -> None:
-        """Replace the file in one step."""
+        """Replace the file in one step; client secrets go into a file of their own."""
+        secrets = {name: value for name, value in environment.items() if name.endswith("_SECRET")}
+        _replace(self._secrets_file, secrets)
         content = {
             "pid": os.getpid(),
             "pid_started": psutil.Process().create_time(),
-            "environment": dict(environment),
+            "environment": {name: value for name, value in environment.items() if name not in secrets},
             "addresses": dict(addresses),
             "encryption_key_file": str(encryption_key_file) if encryption_key_file else None,
+            "secrets_file": str(self._secrets_file),
         }
-        unfinished = self.file.with_suffix(".new")
-        unfinished.touch(mode=0o600)
-        unfinished.write_text(json.dumps(content, indent=2) + "\n")
-        unfinished.replace(self.file)
+        _replace(self.file, content)
 
     def remove(self) -> None:
         """Forget the stack, if it is ours."""
         running = running_stack(self.file.parent)
         if running is None or running["pid"] == os.getpid():
             self.file.unlink(missing_ok=True)
+            self._secrets_file.unlink(missing_ok=True)
+
+
+def _replace(file: Path, content: Mapping[str, object]) -> None:
+    unfinished = file.with_suffix(".new")
+    unfinished.touch(mode=0o600)
+    unfinished.write_text(json.dumps(content, indent=2) + "\n")
+    unfinished.replace(file)

@@ -8,7 +8,7 @@ from typing import Any
 
 BLOT = "•••"
 
-EMAIL = re.compile(r"[\w.+%'-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
+EMAIL = re.compile(r"[\w.+%'-]{1,64}(?:@|%40)[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
 _PHONE = re.compile(r"\+?\(?\d[\d ()/.-]{5,24}\d")
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
