@@ -1,0 +1,74 @@
+"""Where a read of a mailbox stands: what a page's checkpoint and a mailbox's watermark hold, as JSON."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+
+from gtmc_pipelines.model.errors import Broken
+
+MOST_KNOWN = 2_000
+"""Messages per mailbox whose removal can be recognized; the newest are kept."""
+
+
+class Phase(StrEnum):
+    """Where a folder stands."""
+
+    START = "start"  # its first call is to be made
+    ROUND = "round"  # in a delta round
+    FILL = "fill"  # the round was cut at the vendor's cap; its window is read again by plain paging
+    DONE = "done"
+
+
+class FolderState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One folder: `link` is the next call, `token` the delta link of the round that has ended.
+
+    `since` bounds the round from below. `items` counts what the round has delivered. `was_lost` says
+    that the vendor has lost its state in this very read: a second time is not forgiven.
+    """
+
+    since: datetime
+    phase: Phase = Phase.START
+    link: str = ""
+    token: str = ""
+    items: int = 0
+    was_lost: bool = False
+
+
+class MailboxState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """All folders of a mailbox. `policy` is the fingerprint of the lists it was read under.
+
+    `floor` is the oldest time anything is kept of, `at` the upper bound of the read. `known` leads from
+    (hashed) message ids to external ids, for messages no other mailbox of the tenant can have.
+    """
+
+    policy: str
+    floor: datetime
+    at: datetime
+    folders: dict[str, FolderState] = {}
+    known: dict[str, str] = {}
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every folder has been read."""
+        return all(folder.phase is Phase.DONE for folder in self.folders.values())
+
+
+_DECODER = msgspec.json.Decoder(MailboxState)
+
+
+def encode(state: MailboxState) -> str:
+    """As text for a page."""
+    return msgspec.json.encode(state).decode()
+
+
+def decode(text: str) -> MailboxState:
+    """From a page's text. Raises Broken for anything else."""
+    try:
+        return _DECODER.decode(text)
+    except msgspec.MsgspecError:
+        raise Broken(
+            "bad_checkpoint", "The stored position of a mailbox is damaged.", next_step="Run a full sync."
+        ) from None
