@@ -19,6 +19,13 @@ CHANGES: dict[ConnectorType, tuple[Mapping[str, Any], ...]] = {
         {"object": "Lead", "action": "delete", "count": 8},
         {"object": "Task", "action": "create", "count": 20},
     ),
+    ConnectorType.CUSTOMERIO: (
+        {"object": "people", "action": "update", "count": 12, "fields": {"title": "Chief Revenue Officer"}},
+        {"object": "people", "action": "create", "count": 4},
+        {"object": "messages", "action": "update", "count": 15},
+        {"object": "messages", "action": "create", "count": 10},
+        {"object": "activities", "action": "create", "count": 25},
+    ),
 }
 
 

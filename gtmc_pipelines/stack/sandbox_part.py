@@ -62,6 +62,10 @@ def sandbox_environment(announcement: Mapping[str, Any]) -> dict[str, str]:
         variables["SALESFORCE_LOGIN_URL"] = salesforce["http"]
         variables["SALESFORCE_CLIENT_ID"] = credentials.get("client_id", "")
         variables["SALESFORCE_CLIENT_SECRET"] = credentials.get("client_secret", "")
+    if customerio := vendors.get("customerio"):
+        variables["CUSTOMERIO_API_URL"] = f"{customerio['http']}/v1"
+        variables["CUSTOMERIO_EU_API_URL"] = f"{customerio['http']}/eu/v1"
+        variables["CUSTOMERIO_TRACK_URL"] = f"{customerio['http']}/api/v1"
     if fathom := vendors.get("fathom"):
         variables["FATHOM_BASE_URL"] = f"{fathom['http']}/external/v1"
     return {name: value for name, value in variables.items() if value}

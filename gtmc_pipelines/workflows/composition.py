@@ -49,6 +49,12 @@ def _defaults(settings: Settings, connector: ConnectorType) -> dict[str, Any]:
             "bulk_threshold": settings.salesforce_bulk_threshold,
             "bulk_page_records": settings.page_records,  # bounds the worker's memory, whatever the org's size
         }
+    if connector is ConnectorType.CUSTOMERIO:
+        options |= {
+            "us_url": settings.customerio_url,
+            "eu_url": settings.customerio_eu_url,
+            "track_url": settings.customerio_track_url,
+        }
     if connector is ConnectorType.FATHOM and settings.fathom_base_url:
         options["base_url"] = settings.fathom_base_url
     return options

@@ -19,6 +19,7 @@ SIZES: Mapping[str, int] = {
     "customerio_people": 300,
     "customerio_messages": 800,
     "customerio_activities": 1500,
+    "customerio_requests_per_second": REQUESTS_PER_SECOND,
 }
 
 
@@ -37,13 +38,14 @@ class Workspace:
         self.people = People(world, self.code, live["customerio_people"], anchor)
         self.messages = Messages(self.people, live["customerio_messages"], anchor)
         self.activities = Activities(self.messages, live["customerio_activities"], anchor)
-        self._arrivals: deque[float] = deque(maxlen=REQUESTS_PER_SECOND)
+        self.requests_per_second = max(1, live["customerio_requests_per_second"])
+        self._arrivals: deque[float] = deque(maxlen=self.requests_per_second)
         self.last_served: dict[str, list[Any]] = {}
 
     def admits(self) -> bool:
-        """Take a place in the bucket all requests share: ten in any second."""
+        """Take a place in the bucket all requests share: so many in any second."""
         now = time.monotonic()
-        if len(self._arrivals) == REQUESTS_PER_SECOND and now - self._arrivals[0] < 1.0:
+        if len(self._arrivals) == self.requests_per_second and now - self._arrivals[0] < 1.0:
             return False
         self._arrivals.append(now)
         return True
