@@ -12,16 +12,18 @@ from datetime import timedelta
 
 from temporalio.exceptions import ApplicationError
 
-from gtmc_pipelines.model.errors import Broken, Defer, GtmcError, Retry
+from gtmc_pipelines.model.errors import Broken, Defer, GtmcError, Misuse, Reauthorize, Reject, Retry
 from gtmc_pipelines.workflows.inputs import FaultNote
 
 _log = logging.getLogger(__name__)
+_LEAVES = (Retry, Defer, Reauthorize, Reject, Broken, Misuse)
 
 
 def note_of(error: GtmcError) -> FaultNote:
     """The fault without its Python object. Secrets and payloads are never in one (model.errors)."""
     until = error.until if isinstance(error, Defer) else None
-    return FaultNote(type(error).__name__, error.code, error.sentence, error.next_step, until)
+    leaf = next((each for each in _LEAVES if isinstance(error, each)), type(error))  # rooms refine leaves for themselves
+    return FaultNote(leaf.__name__, error.code, error.sentence, error.next_step, until)
 
 
 def unexpected(error: BaseException, where: str) -> Broken:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from gtmc_pipelines.model.connector_types import ConnectorType
+from gtmc_pipelines.vault.secret import Secret
 from gtmc_pipelines_tests.acceptance.subject import Change, Connected, Exempt, Fault, Late, Site, StreamCase, Subject
 from gtmc_pipelines_tests.connectors.salesforce_scene import Org
 
@@ -24,8 +25,8 @@ def _environment(site: Site) -> Mapping[str, Any]:
 
 def _connect(site: Site) -> Connected:
     """A real authorization code flow with PKCE; pages as small as Salesforce makes them."""
-    granted = Org.of(dict(site.announcement), site.org, "https").granted()
-    return Connected(granted.held, {"page_records": 200, "instance_url": site.base})
+    granted = Org.of(dict(site.announcement), site.org).granted()
+    return Connected({**granted.held, "instance_url": Secret(site.base)}, {"page_records": 200})
 
 
 def _case(name: str, kind: str, late: str, *, same_reader_as: str = "contacts") -> StreamCase:

@@ -1,0 +1,32 @@
+"""Which subjects and streams a scenario is run for: all, less those whose subject says why it can't happen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gtmc_pipelines_tests.acceptance.subject import Exempt, Fault, Rate
+from gtmc_pipelines_tests.acceptance.subjects import SUBJECTS
+
+each_subject = pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.type.value)
+"""Every subject."""
+
+
+def each_stream(fault: Fault) -> Any:
+    """Every stream with reading code of its own at which this fault can happen."""
+    found = [
+        pytest.param(subject, case, id=f"{subject.type.value}-{case.name}")
+        for subject in SUBJECTS
+        for case in subject.probed
+        if not isinstance(subject.wish(case, fault), Exempt)
+    ]
+    return pytest.mark.parametrize(("subject", "case"), found)
+
+
+each_limited_subject = pytest.mark.parametrize(
+    "subject",
+    [subject for subject in SUBJECTS if isinstance(subject.rate, Rate)],
+    ids=lambda subject: subject.type.value,
+)
+"""Every subject whose vendor limits requests in a short time."""
