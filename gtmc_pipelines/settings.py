@@ -120,6 +120,7 @@ class Settings(BaseSettings):
         "CUSTOMERIO_TRACK_URL", "https://track.customer.io/api/v1", description="Track host: tells keys that can't read"
     )
 
+    delivrai_url: str = _variable("DELIVRAI_API_URL", "https://api.delivr.ai", description="API of Delivr.ai")
     fathom_base_url: str | None = _variable(
         "FATHOM_BASE_URL", description="API root of Fathom; unset: https://api.fathom.ai/external/v1"
     )

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from gtmc_pipelines.connectors.contract import Connector
 from gtmc_pipelines.connectors.customerio import auth as customerio_auth
 from gtmc_pipelines.connectors.customerio import connector as customerio
+from gtmc_pipelines.connectors.delivrai import connector as delivrai
 from gtmc_pipelines.connectors.fathom import connector as fathom
 from gtmc_pipelines.connectors.login import BrowserLogin, KeyLogin
 from gtmc_pipelines.connectors.options import Option
@@ -18,18 +19,21 @@ from gtmc_pipelines.model.errors import Misuse
 CONNECTORS: Mapping[ConnectorType, Connector] = {
     ConnectorType.SALESFORCE: salesforce.SalesforceConnector(),
     ConnectorType.CUSTOMERIO: customerio.CustomerioConnector(),
+    ConnectorType.DELIVRAI: delivrai.DelivraiConnector(),
     ConnectorType.FATHOM: fathom.FathomConnector(),
 }
 
 LOGINS: Mapping[ConnectorType, BrowserLogin | KeyLogin] = {
     ConnectorType.SALESFORCE: SalesforceLogin(),
     ConnectorType.CUSTOMERIO: customerio_auth.LOGIN,
+    ConnectorType.DELIVRAI: delivrai.LOGIN,
     ConnectorType.FATHOM: KeyLogin(),
 }
 
 OPTIONS: Mapping[ConnectorType, tuple[Option, ...]] = {
     ConnectorType.SALESFORCE: salesforce.OPTIONS,
     ConnectorType.CUSTOMERIO: customerio.OPTIONS,
+    ConnectorType.DELIVRAI: delivrai.OPTIONS,
     ConnectorType.FATHOM: fathom.OPTIONS,
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from gtmc_pipelines.sandbox.customerio.vendor import CustomerioVendor
+from gtmc_pipelines.sandbox.delivrai.vendor import DelivraiVendor
 from gtmc_pipelines.sandbox.fathom.vendor import FathomVendor
 from gtmc_pipelines.sandbox.knobs import Knobs
 from gtmc_pipelines.sandbox.options import SandboxMisuse, SandboxOptions
@@ -15,6 +16,7 @@ VENDORS: Mapping[str, Callable[[SandboxOptions, Knobs], Vendor]] = {
     "salesforce": SalesforceVendor,
     "customerio": CustomerioVendor,
     "fathom": FathomVendor,
+    "delivrai": DelivraiVendor,
 }
 """Vendor by name; the position decides its port under `--ports-from`."""
 

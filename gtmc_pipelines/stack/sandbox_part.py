@@ -66,6 +66,8 @@ def sandbox_environment(announcement: Mapping[str, Any]) -> dict[str, str]:
         variables["CUSTOMERIO_API_URL"] = f"{customerio['http']}/v1"
         variables["CUSTOMERIO_EU_API_URL"] = f"{customerio['http']}/eu/v1"
         variables["CUSTOMERIO_TRACK_URL"] = f"{customerio['http']}/api/v1"
+    if delivrai := vendors.get("delivrai"):
+        variables["DELIVRAI_API_URL"] = delivrai["http"]
     if fathom := vendors.get("fathom"):
         variables["FATHOM_BASE_URL"] = f"{fathom['http']}/external/v1"
     return {name: value for name, value in variables.items() if value}

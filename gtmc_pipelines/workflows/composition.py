@@ -55,6 +55,8 @@ def _defaults(settings: Settings, connector: ConnectorType) -> dict[str, Any]:
             "eu_url": settings.customerio_eu_url,
             "track_url": settings.customerio_track_url,
         }
+    if connector is ConnectorType.DELIVRAI:
+        options["base_url"] = settings.delivrai_url
     if connector is ConnectorType.FATHOM and settings.fathom_base_url:
         options["base_url"] = settings.fathom_base_url
     return options

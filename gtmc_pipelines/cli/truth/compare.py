@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from gtmc_pipelines.cli.truth import customerio, fathom, salesforce
+from gtmc_pipelines.cli.truth import customerio, delivrai, fathom, salesforce
 from gtmc_pipelines.model.connector_types import ConnectorType
 from gtmc_pipelines.storage.canonical_rows import live_rows
 from gtmc_pipelines.storage.engine import Database
@@ -26,6 +26,7 @@ Expected = Mapping[str, Mapping[str, Mapping[str, Any]]]
 EXPECTATIONS: dict[ConnectorType, Callable[[Records], Expected]] = {
     ConnectorType.SALESFORCE: salesforce.expected,
     ConnectorType.CUSTOMERIO: customerio.expected,
+    ConnectorType.DELIVRAI: delivrai.expected,
     ConnectorType.FATHOM: fathom.expected,
 }
 
