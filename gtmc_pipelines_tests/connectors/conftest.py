@@ -5,6 +5,9 @@ from typing import Any
 
 import pytest
 
+from gtmc_pipelines.sandbox.options import SandboxOptions
+from gtmc_pipelines.sandbox.running import running
+from gtmc_pipelines_tests.connectors.fathom_scene import Account
 from gtmc_pipelines_tests.connectors.salesforce_scene import Org
 from gtmc_pipelines_tests.connectors.scripted_vendor import ScriptedVendor
 
@@ -23,5 +26,20 @@ def vendor() -> Iterator[ScriptedVendor]:
 def org(sandbox: dict[str, Any]) -> Org:
     """The org `acme` of the imitated Salesforce, as seeded, without faults."""
     found = Org.of(sandbox)
+    found.ask("POST", "reset", {})
+    return found
+
+
+@pytest.fixture(scope="session")
+def fathom_sandbox() -> Iterator[dict[str, Any]]:
+    """The imitated Fathom alone, in a thread."""
+    with running(SandboxOptions(vendors=("fathom",))) as announcement:
+        yield announcement
+
+
+@pytest.fixture
+def fathom(fathom_sandbox: dict[str, Any]) -> Account:
+    """The account `acme` of the imitated Fathom over https, as seeded, without faults."""
+    found = Account.of(fathom_sandbox)
     found.ask("POST", "reset", {})
     return found

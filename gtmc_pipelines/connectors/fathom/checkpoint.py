@@ -9,7 +9,7 @@ import msgspec
 from gtmc_pipelines.model.errors import Broken
 
 KEPT_IDS, KEPT_CURSORS = 30, 20
-_CURSOR = re.compile(r"[A-Za-z0-9+/=_.~-]{1,2000}")
+_CURSOR = re.compile(r"[A-Za-z0-9_][A-Za-z0-9+/=_.~-]{0,1999}")
 
 
 class Checkpoint(msgspec.Struct, frozen=True, omit_defaults=True):
