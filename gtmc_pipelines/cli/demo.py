@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -84,7 +85,8 @@ def _story(began: float) -> bool:
         }
 
     with _step("Tenants and connectors"):
-        subjects = demo_setup.set_up(database, list(EXPECTATIONS), settings.ca_file)
+        vendors = json.loads((settings.home / "sandbox.json").read_text())["vendors"]
+        subjects = demo_setup.set_up(database, list(EXPECTATIONS), vendors, settings.ca_file)
     with _step("Full sync of everything, through Dagster"):
         full = demo_syncs.sync_through_dagster(dagster, database, subjects, SyncMode.FULL)
     with _step("Canonical tables compared with the vendors"):

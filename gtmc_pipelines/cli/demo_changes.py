@@ -20,6 +20,19 @@ CHANGES: dict[ConnectorType, tuple[Mapping[str, Any], ...]] = {
         {"object": "Task", "action": "create", "count": 20},
     ),
     ConnectorType.CUSTOMERIO: (
+        {"object": "people", "action": "update", "count": 12},
+        {"object": "people", "action": "create", "count": 3},
+        {"object": "messages", "action": "create", "count": 6},
+    ),
+    ConnectorType.DELIVRAI: (
+        {"object": "IntentSignal", "action": "create", "count": 9},
+        {"object": "Company", "action": "update", "count": 4, "fields": {"industry": "Robotics"}},
+    ),
+    ConnectorType.FATHOM: (
+        {"object": "meetings", "action": "create", "count": 2},
+        {"object": "meetings", "action": "update", "count": 1, "fields": {"title": "Quarterly review, moved"}},
+    ),
+    ConnectorType.CUSTOMERIO: (
         {"object": "people", "action": "update", "count": 12, "fields": {"title": "Chief Revenue Officer"}},
         {"object": "people", "action": "create", "count": 4},
         {"object": "messages", "action": "update", "count": 15},

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any
 
 from gtmc_pipelines.cli import demo_browser
 from gtmc_pipelines.cli.console import console
+from gtmc_pipelines.connectors.login import KeyLogin
+from gtmc_pipelines.connectors.registry import login_of
 from gtmc_pipelines.model.connector_types import ConnectorStatus, ConnectorType
 from gtmc_pipelines.storage.connectors import find_connector
 from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines.storage.tenants import list_tenants
 
 TENANTS = {"acme": "Acme Industrial", "globex": "Globex Corporation", "initech": "Initech"}
-
-OAUTH = frozenset({ConnectorType.SALESFORCE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,31 +39,48 @@ def gtmc(*arguments: str) -> None:
     app(list(arguments), standalone_mode=False)
 
 
-def set_up(database: Database, connectors: Sequence[ConnectorType], ca_file: Path | None) -> list[Subject]:
-    """Three tenants with these connectors, authenticated. What an earlier demo left is used again."""
+def set_up(
+    database: Database, connectors: Sequence[ConnectorType], vendors: Mapping[str, Any], ca_file: Path | None
+) -> list[Subject]:
+    """Three tenants with these connectors, authenticated. What an earlier demo left is used again.
+
+    `vendors` is what the sandbox announced: the test credentials a user would have in hand.
+    """
     known = {tenant.id for tenant in list_tenants(database)}
     subjects = []
     for tenant_id, name in TENANTS.items():
         if tenant_id not in known:
             gtmc("tenants", "add", tenant_id, "--name", name)
-        for connector in connectors:
-            if find_connector(database, tenant_id, connector) is None:
-                gtmc("connectors", "add", "--tenant", tenant_id, "--type", connector)
-            subjects.append(Subject(tenant_id, connector))
-    _authenticate(database, subjects, ca_file)
+        subjects += [Subject(tenant_id, connector) for connector in connectors]
+    waiting = [subject for subject in subjects if not _is_connected(database, subject)]
+    for subject in waiting:
+        login = login_of(subject.connector)
+        if isinstance(login, KeyLogin):
+            _connect_by_key(database, subject, vendors[subject.connector]["credentials"]["orgs"][subject.tenant_id])
+        elif find_connector(database, subject.tenant_id, subject.connector) is None:
+            gtmc("connectors", "add", "--tenant", subject.tenant_id, "--type", subject.connector)
+    in_browser = [one for one in waiting if not isinstance(login_of(one.connector), KeyLogin)]
+    with ThreadPoolExecutor(max_workers=3) as pool:
+        list(pool.map(lambda one: _connect_in_browser(one, ca_file), in_browser))
     return [_found(database, subject) for subject in subjects]
 
 
-def _authenticate(database: Database, subjects: Sequence[Subject], ca_file: Path | None) -> None:
-    """Connect what isn't connected yet; each OAuth flow is a `gtmc connectors connect` of its own."""
-    waiting = [subject for subject in subjects if subject.connector in OAUTH and not _is_connected(database, subject)]
-    for subject in waiting:
-        console.print(
-            f"[dim]$ gtmc connectors connect --tenant {subject.tenant_id} --connector {subject.connector}[/dim]",
-            highlight=False,
-        )
-    with ThreadPoolExecutor(max_workers=3) as pool:
-        list(pool.map(lambda one: demo_browser.connect(one.tenant_id, one.connector, ca_file), waiting))
+def _connect_by_key(database: Database, subject: Subject, credentials: Mapping[str, Any]) -> None:
+    """Add (or connect again) with the vendor's key in a file, as a user would keep it off the command line."""
+    with NamedTemporaryFile("w", prefix="gtmc-demo-", suffix=".key") as file:  # mode 0600
+        file.write(str(credentials["api_key"]))
+        file.flush()
+        who = ("--tenant", subject.tenant_id)
+        if find_connector(database, subject.tenant_id, subject.connector) is None:
+            gtmc("connectors", "add", *who, "--type", subject.connector, "--key-file", file.name)
+        else:
+            gtmc("connectors", "connect", *who, "--connector", subject.connector, "--key-file", file.name)
+
+
+def _connect_in_browser(subject: Subject, ca_file: Path | None) -> None:
+    command = f"gtmc connectors connect --tenant {subject.tenant_id} --connector {subject.connector}"
+    console.print(f"[dim]$ {command}[/dim]", highlight=False)
+    demo_browser.connect(subject.tenant_id, subject.connector, ca_file)
 
 
 def _is_connected(database: Database, subject: Subject) -> bool:
