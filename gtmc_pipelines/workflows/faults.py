@@ -16,13 +16,13 @@ from gtmc_pipelines.model.errors import Broken, Defer, GtmcError, Misuse, Reauth
 from gtmc_pipelines.workflows.inputs import FaultNote
 
 _log = logging.getLogger(__name__)
-_LEAVES = (Retry, Defer, Reauthorize, Reject, Broken, Misuse)
+_LEAVES = (Retry, Defer, Reauthorize, Reject, Broken, Misuse)  # rooms may refine them; books know only these
 
 
 def note_of(error: GtmcError) -> FaultNote:
     """The fault without its Python object. Secrets and payloads are never in one (model.errors)."""
     until = error.until if isinstance(error, Defer) else None
-    leaf = next((each for each in _LEAVES if isinstance(error, each)), type(error))  # rooms refine leaves for themselves
+    leaf = next((each for each in _LEAVES if isinstance(error, each)), type(error))
     return FaultNote(leaf.__name__, error.code, error.sentence, error.next_step, until)
 
 

@@ -18,7 +18,7 @@ from gtmc_pipelines_tests.acceptance.test_pages import wish_for
 pytestmark = pytest.mark.services
 
 MEGABYTE = 1_000_000
-CODES = {*REASONS, "unstorable", "record_too_large"}
+CODES = {*REASONS, "malformed_record", "unstorable"}
 
 
 def _synced(stage: Stage, subject: Subject, case: StreamCase, fault: Fault) -> Counts:

@@ -13,7 +13,7 @@ from gtmc_pipelines_tests.acceptance.subject import Rate, Subject
 
 pytestmark = pytest.mark.services
 
-WISH_SECONDS = 7
+WISH_SECONDS = 3
 
 
 @each_subject
