@@ -15,7 +15,7 @@ from gtmc_pipelines.connectors.delivrai.errors import NEW_KEY, fault_of
 from gtmc_pipelines.connectors.http import Clock, Sleep, VendorSession, utc_now
 from gtmc_pipelines.connectors.json_pages import decode_page
 from gtmc_pipelines.connectors.pacing import Pace
-from gtmc_pipelines.model.errors import Broken, Reauthorize
+from gtmc_pipelines.model.errors import Broken, Reauthorize, Retry
 from gtmc_pipelines.vault.secret import Secret
 
 VENDOR = "Delivr.ai"
@@ -44,7 +44,7 @@ class DelivraiHttp(VendorSession):
     ) -> None:
         super().__init__(VENDOR, settings, clock=clock, sleep=sleep)
         self._secret_headers = headers
-        self._pace = Pace(pace, 1.0, sleep=self.pause)
+        self._pace = Pace(1, 1 / pace, sleep=self._stand_by)  # evenly: a sync's next session may start at once
 
     def before_attempt(self, request: requests.PreparedRequest) -> None:
         """Keep the pace, further attempts included."""
@@ -60,6 +60,11 @@ class DelivraiHttp(VendorSession):
             place = f"{parts.hostname}{parts.path}"
             raise fault_of(response.status_code, response.content, place, self._settings.tenant_id)
         return response
+
+    def _stand_by(self, seconds: float) -> None:
+        """The pace's wait: really waited, also where waits after bad answers are only noted."""
+        if self._closed.wait(seconds):
+            raise Retry("session_closed", f"The session with {VENDOR} was closed while it waited.")
 
 
 class DelivraiSession:

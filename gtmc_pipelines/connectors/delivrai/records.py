@@ -1,6 +1,7 @@
 """Records of Delivr.ai: id, bytes and time of each, and events of the public API put into the signals' shape.
 
-A signal or company keeps the vendor's bytes. An event or company of the public API becomes an object
+A signal or company keeps the vendor's bytes. Neither gets a change time: signals have none, and companies are read
+whole each time, so what was read last is true, whatever its `updatedAt` says. An event or company of the public API becomes an object
 with the names of the platform's contract, the vendor's own bytes kept whole in it as `vendorRecord`.
 """
 
@@ -32,7 +33,6 @@ class _Company(msgspec.Struct):
     """What has to be known of a company before it is mapped."""
 
     domain: str | None = None
-    updatedAt: msgspec.Raw = msgspec.Raw(b"null")
 
 
 _SIGNAL = msgspec.json.Decoder(_Signal)
@@ -68,10 +68,7 @@ def signal(data: bytes) -> Shaped:
 
 def company(data: bytes) -> Shaped:
     """A company of the platform's contract; its id is its domain in lower case. Raises Reject (`missing_id`)."""
-    head = _COMPANY.decode(data)
-    key = _key(head.domain)
-    moment = _moment(msgspec.json.decode(head.updatedAt))
-    return SourceRecord(key, data, moment), moment
+    return SourceRecord(_key(_COMPANY.decode(data).domain), data, None), None
 
 
 def event(data: bytes) -> Shaped:

@@ -15,8 +15,8 @@ from gtmc_pipelines.sandbox.world import DEFAULT_COMPANIES, World
 
 SIGNAL, COMPANY = "IntentSignal", "Company"
 DEFAULT_SIGNALS, DEFAULT_ENRICHED, DEFAULT_PEOPLE = 200, 150, 2_000
-RATE, BURST = 25, 50
-"""Requests a second of an organization, and how many may come at once."""
+DEFAULT_RATE = 25
+"""Requests a second of an organization; twice as many may come at once."""
 
 
 class Org:
@@ -35,12 +35,13 @@ class Org:
         enriched = min(world.companies, sizes.get("enriched_companies", DEFAULT_ENRICHED))
         self.companies = Companies(seed, world, enriched, anchor_ms)
         self.world = world
-        self._tokens, self._at = float(BURST), time.monotonic()
+        self.rate = sizes.get("delivrai_requests_per_second", DEFAULT_RATE)
+        self._tokens, self._at = 2.0 * self.rate, time.monotonic()
 
     def left(self) -> int:
         """Take one request from the allowance; how many are left now, or -1 when there was none."""
         now = time.monotonic()
-        self._tokens = min(BURST, self._tokens + (now - self._at) * RATE)
+        self._tokens = min(2.0 * self.rate, self._tokens + (now - self._at) * self.rate)
         self._at = now
         if self._tokens < 1:
             return -1

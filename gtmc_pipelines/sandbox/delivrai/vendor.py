@@ -18,7 +18,7 @@ from gtmc_pipelines.sandbox.delivrai.asked import Refused
 from gtmc_pipelines.sandbox.delivrai.bend import PAGE_FAULTS, RECORD_FAULTS
 from gtmc_pipelines.sandbox.delivrai.docs import DOCS
 from gtmc_pipelines.sandbox.delivrai.internal import InternalPages
-from gtmc_pipelines.sandbox.delivrai.org import DEFAULT_ENRICHED, DEFAULT_SIGNALS, RATE, SIGNAL, Org
+from gtmc_pipelines.sandbox.delivrai.org import DEFAULT_ENRICHED, DEFAULT_RATE, DEFAULT_SIGNALS, SIGNAL, Org
 from gtmc_pipelines.sandbox.delivrai.public import PublicPages
 from gtmc_pipelines.sandbox.delivrai.signals import DAY_MS, midnight_ms
 from gtmc_pipelines.sandbox.knobs import Knobs
@@ -44,7 +44,11 @@ class DelivraiVendor:
         "not_ready": "409 not_ready at audience records",
         "cursor_stale": "409 cursor_stale at a next page of audience records or intent by topic",
     }
-    sizes: Mapping[str, int] = {"signals": DEFAULT_SIGNALS, "enriched_companies": DEFAULT_ENRICHED}
+    sizes: Mapping[str, int] = {
+        "signals": DEFAULT_SIGNALS,
+        "enriched_companies": DEFAULT_ENRICHED,
+        "delivrai_requests_per_second": DEFAULT_RATE,
+    }
     docs: str = DOCS
 
     def __init__(self, options: SandboxOptions, knobs: Knobs) -> None:
@@ -74,7 +78,7 @@ class DelivraiVendor:
         if needs_secret and request.headers.get("x-api-secret") != org.api_secret:
             raise Refused(401, "Invalid API key or secret")
         left = org.left()
-        request.scope["delivrai.left"] = max(0, left)
+        request.scope["delivrai.limits"] = (org.rate, max(0, left))
         if left < 0:
             raise Refused(429, "rate limit exceeded", {"retry-after": "1"})
         if exchange.struck("refused_key", name):
@@ -177,11 +181,9 @@ def _with_limits(app: ASGIApp) -> ASGIApp:
 
     async def outer(scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_limits(message: Message) -> None:
-            if message["type"] == "http.response.start" and "delivrai.left" in scope:
-                limits = [
-                    (b"x-ratelimit-limit", b"%d" % RATE),
-                    (b"x-ratelimit-remaining", b"%d" % scope["delivrai.left"]),
-                ]
+            if message["type"] == "http.response.start" and "delivrai.limits" in scope:
+                rate, left = scope["delivrai.limits"]
+                limits = [(b"x-ratelimit-limit", b"%d" % rate), (b"x-ratelimit-remaining", b"%d" % left)]
                 message = {**message, "headers": [*message.get("headers", []), *limits]}
             await send(message)
 
