@@ -125,6 +125,7 @@ def _print(results: dict[str, list[dict[str, Any]]], bounds: list[Bound]) -> Non
             values = [middle(results, run, load, key) for key in keys]
             numbers.add_row(run, load, f"{values[0]:,.0f}", *(f"{value:.1f}" for value in values[1:]))
     console.print(numbers)
+    console.print("Autovacuum was off in all runs: its turn hits some and not others.", highlight=False)
     demands = Table(title="Demands", title_justify="left", header_style="bold")
     for column in ("demand", "measured", "bound", ""):
         demands.add_column(column, justify="left" if column in {"demand", ""} else "right")

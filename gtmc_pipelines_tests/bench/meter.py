@@ -24,7 +24,8 @@ class Meter:
     def start(self) -> None:
         """Begin, after a checkpoint, so that every run starts with the same debts.
 
-        Autovacuum is off: whether its turn comes in this run or the next is chance, not cost per record.
+        Autovacuum is off for all runs alike: its turn comes once a minute, so by chance in the longer runs, never for
+        the reference, whose tables are dropped before it comes. Measured on: 12 to 15 us per record in the run it hits.
         """
         self._connection.execute("ALTER SYSTEM SET autovacuum = off")
         self._connection.execute("SELECT pg_reload_conf()")
