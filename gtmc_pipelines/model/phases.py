@@ -54,3 +54,4 @@ class Trigger(StrEnum):
     BACKFILL = "backfill"
     SENSOR = "sensor"
     CLI = "cli"
+    RENORMALIZE = "renormalize"  # whoever asked: canonical rows from raw ones, the vendor is not called

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -97,6 +97,25 @@ def finished_since(database: Database, since: datetime, limit: int = 500) -> lis
             " ORDER BY l.completed_at, l.id LIMIT %(limit)s",
             {"since": since, "limit": limit},
         )
+    return [_sync_log(values) for values in found]
+
+
+def syncs_by_workflow(database: Database, workflow_ids: Iterable[str]) -> dict[str, SyncLog]:
+    """The logs of these workflows by workflow id; one that never opened a log is not in it."""
+    return {
+        str(log.workflow_id): log for log in _fleet(database, "l.workflow_id = ANY (%(value)s)", list(workflow_ids))
+    }
+
+
+def syncs_of_run(database: Database, dagster_run_id: str) -> list[SyncLog]:
+    """Syncs that a Dagster run asked for and that have ended, oldest first."""
+    return _fleet(database, "l.dagster_run_id = %(value)s AND l.completed_at IS NOT NULL", dagster_run_id)
+
+
+def _fleet(database: Database, condition: str, value: str | list[str]) -> list[SyncLog]:
+    with database.fleet() as connection:
+        statement = f"SELECT {_COLUMNS} {_FROM} WHERE {condition} ORDER BY l.completed_at, l.id"
+        found = rows(connection, statement, {"value": value})
     return [_sync_log(values) for values in found]
 
 

@@ -156,6 +156,8 @@ sync_logs = Table(
     CheckConstraint("status IN ('running', 'completed', 'failed')", name="status"),
     Index(None, "tenant_id", "connector_id", text("started_at DESC")),
     Index(None, "workflow_id"),
+    Index(None, "dagster_run_id", postgresql_where=text("dagster_run_id IS NOT NULL")),
+    Index(None, "completed_at"),
 )
 
 field_mappings = Table(
