@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from gtmc_pipelines.defs.checks import check_results, check_specs
+from gtmc_pipelines.defs.checks.catalog import check_results, check_specs
 from gtmc_pipelines.defs.columns import Mappings
 from gtmc_pipelines.defs.config import SyncConfig
 from gtmc_pipelines.defs.names import op_name, pool_name

@@ -1,0 +1,138 @@
+"""The catalog of checks: name, promise and remedy of each; their specs, and the answers to those selected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from gtmc_pipelines.defs.checks.connection import authentication, freshness, stuck_on_syncing
+from gtmc_pipelines.defs.checks.evidence import SAMPLED_TENANTS, Evidence, Subject
+from gtmc_pipelines.defs.checks.fields import drifted_fields, missing_fields
+from gtmc_pipelines.defs.checks.records import balance_sheet, failed_share, low_record_count
+from gtmc_pipelines.defs.checks.verdict import Verdict, evaluation
+from gtmc_pipelines.defs.enabled import default_mappings
+from gtmc_pipelines.defs.names import canonical_key, raw_key, streams_feeding
+from gtmc_pipelines.defs.platform import GtmcResource
+from gtmc_pipelines.model.catalog import STREAMS
+from gtmc_pipelines.model.connector_types import ConnectorType
+from gtmc_pipelines.model.entities import ENTITIES
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check. `promise` is what holds when it passes, `remedy` what to do when it doesn't."""
+
+    name: str
+    promise: str
+    remedy: str
+    ask: Callable[[Evidence, Subject], Verdict]
+
+    @property
+    def description(self) -> str:
+        """What people read beside the check."""
+        return f"{self.promise} **If not:** {self.remedy}"
+
+
+CHECKS = (
+    Check(
+        "balance_sheet",
+        "read = created + updated + unchanged + deleted + failed + skipped, in every recent sync.",
+        "records were lost or counted twice, which is our bug. `gtmc syncs show <id>` has the whole sheet; "
+        "report it. A full sync puts the data right.",
+        balance_sheet,
+    ),
+    Check(
+        "freshness",
+        "Every tenant was completely synced since its schedule last came round: its own cron, or every 4 hours.",
+        "each late tenant is listed with the cause: reconnect it, wait for its quota, or see whether schedule, "
+        "daemon and worker run (`gtmc doctor`).",
+        freshness,
+    ),
+    Check(
+        "low_record_count",
+        "Syncs read about as many records as they used to.",
+        "the incremental cursor may be stale: run a full sync of the tenant, which resets it. If the number stays "
+        "low, the connected user may have lost access to records at the vendor.",
+        low_record_count,
+    ),
+    Check(
+        "failed_share",
+        "Less than 1 % of the records failed in each tenant's newest sync.",
+        "list them with `gtmc dead-letters list`, correct the mapping or the records at the vendor, and replay "
+        "them. Nothing is lost meanwhile.",
+        failed_share,
+    ),
+    Check(
+        "missing_fields",
+        "Required source fields are filled, and fields that a tenant mapped itself exist. Looks at records of the "
+        f"{SAMPLED_TENANTS} tenants synced last.",
+        "the field mapping is misconfigured, or the connected user can't see the field: review the tenant's "
+        "mappings, then run a full sync.",
+        missing_fields,
+    ),
+    Check(
+        "drifted_fields",
+        "The newest records have the fields and types of those before. Looks at records of the "
+        f"{SAMPLED_TENANTS} tenants synced last.",
+        "the vendor or the tenant's administrator changed the schema: adapt the mapping if a mapped field is gone "
+        "or has another type, map what is new if it is needed, then run a full sync.",
+        drifted_fields,
+    ),
+    Check(
+        "authentication",
+        "The vendor accepts every tenant's credentials.",
+        "a token or key expired or was revoked, or consent was withdrawn: the tenant must authenticate again, "
+        "`gtmc connectors connect`. Nothing else helps.",
+        authentication,
+    ),
+    Check(
+        "stuck_on_syncing",
+        "No connector stays on `syncing` without a workflow that explains it.",
+        "the workflow timed out or was lost: look for it among the failed workflows in the Temporal UI, then "
+        "materialize the tenant again, which goes on at its checkpoint.",
+        stuck_on_syncing,
+    ),
+)
+"""Every check, in the order people read them. Each asset has all of them."""
+
+
+def subjects_of(connector: ConnectorType) -> list[Subject]:
+    """The assets of a connector type as checks see them; raw first."""
+    raw = [Subject(raw_key(connector, s.name), (s,), s.entities) for s in STREAMS[connector]]
+    entities = dict.fromkeys(entity for stream in STREAMS[connector] for entity in stream.entities)
+    return raw + [
+        Subject(canonical_key(connector, table), streams_feeding(connector, table), (entity,))
+        for entity in entities
+        for table in (ENTITIES[entity].table,)
+    ]
+
+
+def check_specs(connector: ConnectorType) -> list[dg.AssetCheckSpec]:
+    """Specs of every check of every asset of a connector type.
+
+    They belong to the assets' own op: every asset is skippable, and Dagster skips a check of its own
+    behind a skipped output. Selected alone they run without a sync. None blocks anything.
+    """
+    return [
+        dg.AssetCheckSpec(check.name, asset=subject.key, description=check.description)
+        for subject in subjects_of(connector)
+        for check in CHECKS
+    ]
+
+
+def check_results(
+    connector: ConnectorType, selected: AbstractSet[dg.AssetCheckKey], platform: GtmcResource
+) -> Iterator[dg.AssetCheckEvaluation]:
+    """Answers to the selected checks, over all tenants. What they have in common is asked of the database once."""
+    if not selected:
+        return
+    with platform.database() as database:
+        evidence = Evidence(database, connector, default_mappings(connector), datetime.now(UTC))
+        for subject in subjects_of(connector):
+            for check in CHECKS:
+                if dg.AssetCheckKey(subject.key, check.name) in selected:
+                    yield evaluation(subject.key, check.name, check.ask(evidence, subject))

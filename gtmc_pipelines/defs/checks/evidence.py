@@ -1,0 +1,118 @@
+"""What checks are answered from: read models of all tenants, each asked for once and only when a check needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from gtmc_pipelines.defs.columns import Mappings
+from gtmc_pipelines.mapping.entry import MappingEntry
+from gtmc_pipelines.model.catalog import Stream
+from gtmc_pipelines.model.connector_types import ConnectorType
+from gtmc_pipelines.model.entities import Entity
+
+if TYPE_CHECKING:
+    from gtmc_pipelines.storage.check_models import ConnectorHealth, FieldKind, OpenLetters, Presence, StreamHistory
+    from gtmc_pipelines.storage.engine import Database
+
+SAMPLED_TENANTS = 12
+"""Tenants whose raw records the field checks look at: those synced last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """An asset as checks see it: the streams that make it and the entities it holds."""
+
+    key: dg.AssetKey
+    streams: tuple[Stream, ...]
+    entities: tuple[Entity, ...]
+
+    @property
+    def stream_names(self) -> tuple[str, ...]:
+        """Names of its streams."""
+        return tuple(stream.name for stream in self.streams)
+
+
+class Evidence:
+    """Facts about one connector type at `now` (UTC), read when first asked for and kept for one evaluation."""
+
+    def __init__(self, database: Database, connector: ConnectorType, defaults: Mappings, now: datetime) -> None:
+        self.connector = connector
+        self.now = now
+        self._database = database
+        self._defaults = defaults
+        self._presence: dict[tuple[str, str], list[Presence]] = {}
+        self._kinds: dict[tuple[str, str], list[FieldKind]] = {}
+
+    @cached_property
+    def connectors(self) -> list[ConnectorHealth]:
+        """Every connected tenant, the one synced last first."""
+        from gtmc_pipelines.storage.check_models import connector_health
+
+        return connector_health(self._database, self.connector)
+
+    @cached_property
+    def histories(self) -> dict[tuple[str, str], StreamHistory]:
+        """The newest syncs of each tenant and stream."""
+        from gtmc_pipelines.storage.check_models import stream_histories
+
+        return {(found.tenant_id, found.stream): found for found in stream_histories(self._database, self.connector)}
+
+    @cached_property
+    def letters(self) -> list[OpenLetters]:
+        """Dead letters that are still open."""
+        from gtmc_pipelines.storage.check_models import open_letters
+
+        return open_letters(self._database, self.connector)
+
+    @cached_property
+    def own_mappings(self) -> dict[str, dict[Entity, tuple[MappingEntry, ...]]]:
+        """Mappings the sampled tenants have saved themselves, by tenant."""
+        from gtmc_pipelines.storage.mappings import list_mappings
+
+        return {
+            row.tenant_id: {
+                entity: tuple(MappingEntry.of(entry) for entry in saved.entries)
+                for entity, saved in list_mappings(self._database, row.tenant_id, row.connector_id).items()
+            }
+            for row in self.sampled
+        }
+
+    @property
+    def sampled(self) -> Sequence[ConnectorHealth]:
+        """Tenants whose raw records are looked at."""
+        return self.connectors[:SAMPLED_TENANTS]
+
+    def histories_of(self, subject: Subject) -> list[StreamHistory]:
+        """Histories of an asset's streams, for every tenant that has one."""
+        names = set(subject.stream_names)
+        return [history for (_, stream), history in self.histories.items() if stream in names]
+
+    def mapping(self, tenant: str, entity: Entity) -> Sequence[MappingEntry]:
+        """The mapping in force: the tenant's own, or the default."""
+        return self.own_mappings.get(tenant, {}).get(entity) or self._defaults.get(entity, ())
+
+    def presence(self, tenant: str, stream: Stream) -> list[Presence]:
+        """How often the mapped source fields of a stream are filled in a tenant's newest raw records."""
+        from gtmc_pipelines.storage.check_models import field_presence
+
+        place = (tenant, stream.name)
+        if place not in self._presence:
+            entries = [entry for entity in stream.entities for entry in self.mapping(tenant, entity)]
+            paths = {entry.source_field for entry in entries if entry.stream in (None, stream.name)}
+            self._presence[place] = field_presence(self._database, tenant, stream, sorted(paths - {""}))
+        return self._presence[place]
+
+    def kinds(self, tenant: str, stream: Stream) -> list[FieldKind]:
+        """Fields of a tenant's raw records with their JSON types."""
+        from gtmc_pipelines.storage.check_models import field_kinds
+
+        place = (tenant, stream.name)
+        if place not in self._kinds:
+            self._kinds[place] = field_kinds(self._database, tenant, stream)
+        return self._kinds[place]

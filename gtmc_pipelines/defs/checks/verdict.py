@@ -1,0 +1,91 @@
+"""What a check found: how many tenants it looked at, which ones are affected, and how bad that is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+
+MANY_TENANTS = 5
+LARGE_SHARE = 0.05
+_ROWS_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One tenant (and stream) that is affected: what was seen, and what to do, without personal data."""
+
+    tenant: str
+    seen: str
+    remedy: str = ""
+    stream: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Answer of one check for one asset. `looked_at` is a number of `units`; `numbers` plot over time.
+
+    `note` is said when nothing is wrong. `is_severe` makes it an error whatever the share.
+    """
+
+    looked_at: int
+    findings: Sequence[Finding] = ()
+    note: str = ""
+    units: str = "tenants"
+    is_severe: bool = False
+    numbers: Mapping[str, int | float] = field(default_factory=dict)
+
+    @property
+    def affected(self) -> int:
+        """How many tenants are affected."""
+        return len({finding.tenant for finding in self.findings})
+
+    @property
+    def severity(self) -> dg.AssetCheckSeverity:
+        """Error when it is our bug or most tenants have it; a warning when it is a few tenants' own matter."""
+        most = 2 * self.affected >= self.looked_at
+        many = self.affected > MANY_TENANTS and self.affected > LARGE_SHARE * self.looked_at
+        return dg.AssetCheckSeverity.ERROR if self.is_severe or most or many else dg.AssetCheckSeverity.WARN
+
+    @property
+    def sentence(self) -> str:
+        """One sentence, with the first cause and its remedy."""
+        if not self.findings:
+            return self.note or f"All is well: {self.looked_at:,} {self.units} looked at."
+        first = self.findings[0]
+        place = f"{first.tenant}, {first.stream}" if first.stream else first.tenant
+        head = f"{self.affected:,} of {self.looked_at:,} {self.units}. {place}: {first.seen}"
+        return f"{head} {first.remedy}".strip()
+
+
+def evaluation(key: dg.AssetKey, name: str, verdict: Verdict) -> dg.AssetCheckEvaluation:
+    """The verdict as Dagster stores it."""
+    metadata: dict[str, dg.MetadataValue[Any]] = {
+        "looked_at": dg.MetadataValue.int(verdict.looked_at),
+        "affected": dg.MetadataValue.int(verdict.affected),
+    }
+    for label, number in verdict.numbers.items():
+        is_whole = isinstance(number, int)
+        metadata[label] = dg.MetadataValue.int(int(number)) if is_whole else dg.MetadataValue.float(float(number))
+    if verdict.findings:
+        metadata["findings"] = dg.MetadataValue.md(_table(verdict.findings))
+    return dg.AssetCheckEvaluation(
+        asset_key=key,
+        check_name=name,
+        passed=not verdict.findings,
+        severity=verdict.severity,
+        description=verdict.sentence,
+        metadata=metadata,
+    )
+
+
+def _table(findings: Sequence[Finding]) -> str:
+    lines = ["| tenant | stream | what was seen | what to do |", "|---|---|---|---|"]
+    for finding in findings[:_ROWS_SHOWN]:
+        cells = (finding.tenant, finding.stream, finding.seen, finding.remedy)
+        lines.append("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |")
+    if len(findings) > _ROWS_SHOWN:
+        lines.append(f"\n… and {len(findings) - _ROWS_SHOWN:,} more.")
+    return "\n".join(lines)
