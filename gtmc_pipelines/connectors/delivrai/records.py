@@ -1,8 +1,9 @@
 """Records of Delivr.ai: id, bytes and time of each, and events of the public API put into the signals' shape.
 
-A signal or company keeps the vendor's bytes. Neither gets a change time: signals have none, and companies are read
-whole each time, so what was read last is true, whatever its `updatedAt` says. An event or company of the public API becomes an object
-with the names of the platform's contract, the vendor's own bytes kept whole in it as `vendorRecord`.
+A signal or company keeps the vendor's bytes. Neither gets a change time: signals have none, and companies
+are read whole each time, so what was read last is true, whatever its `updatedAt` says. An event or company
+of the public API becomes an object with the names of the platform's contract; the vendor's own bytes are
+kept whole in it as `vendorRecord`.
 """
 
 from __future__ import annotations

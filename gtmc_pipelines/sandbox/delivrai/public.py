@@ -46,7 +46,7 @@ class PublicPages:
         limit = whole(asked.get("limit"), "limit", 100, 1, 1_000)
         offset = whole(asked.get("offset"), "offset", 0, 0, 1_000_000_000)
         if asked.get("dry_run") == "true":
-            return JSONResponse(_preview("events", limit, "upper_bound"))
+            return JSONResponse(_preview("events", limit, "upper_bound", {"limit": limit}))
         keys = list(org.signals.window(start, end + 1))[offset : offset + limit]
         is_enriched = asked.get("include_enrichment") == "true" or "full_profile" in request.url.path
         document = {
@@ -150,7 +150,7 @@ class PublicPages:
         if not isinstance(body.get("topic_id"), str):
             raise Refused(400, "topic_id is required")
         if body.get("dry_run"):
-            return JSONResponse(_preview("intent", len(hits), "exact"))
+            return JSONResponse(_preview("intent", len(hits), "exact", {"limit": len(hits)}))
         size = whole(body.get("page_size"), "page_size", 50, 1, 500)
         place = place_of(body.get("cursor"), 1)
         exchange = exchange_of(request)
@@ -191,8 +191,14 @@ def _projected(row: dict[str, Any], select: str | None) -> dict[str, Any]:
     return {name: row.get(name) for name in names}
 
 
-def _preview(meter: str, records: int, fidelity: str) -> dict[str, Any]:
-    return {"dry_run": True, "meter": meter, "records_to_charge": records, "records_fidelity": fidelity}
+def _preview(meter: str, records: int, fidelity: str, scope: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "dry_run": True,
+        "meter": meter,
+        "records_to_charge": records,
+        "records_fidelity": fidelity,
+        "scope": scope,
+    }
 
 
 def _as_of() -> str:
