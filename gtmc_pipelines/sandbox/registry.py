@@ -8,6 +8,7 @@ from gtmc_pipelines.sandbox.customerio.vendor import CustomerioVendor
 from gtmc_pipelines.sandbox.delivrai.vendor import DelivraiVendor
 from gtmc_pipelines.sandbox.fathom.vendor import FathomVendor
 from gtmc_pipelines.sandbox.knobs import Knobs
+from gtmc_pipelines.sandbox.o365.vendor import O365Vendor
 from gtmc_pipelines.sandbox.options import SandboxMisuse, SandboxOptions
 from gtmc_pipelines.sandbox.salesforce.vendor import SalesforceVendor
 from gtmc_pipelines.sandbox.vendor import Vendor
@@ -17,6 +18,7 @@ VENDORS: Mapping[str, Callable[[SandboxOptions, Knobs], Vendor]] = {
     "customerio": CustomerioVendor,
     "fathom": FathomVendor,
     "delivrai": DelivraiVendor,
+    "o365": O365Vendor,
 }
 """Vendor by name; the position decides its port under `--ports-from`."""
 

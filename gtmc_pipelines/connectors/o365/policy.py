@@ -124,7 +124,7 @@ def refuse_content(members: Iterable[str]) -> None:
                 "privacy_fault",
                 f"Microsoft Graph sent {bare!r} of a message although it was not asked for; nothing of that page "
                 "was kept, and the sync was stopped.",
-                next_step="Report this at once, and check that the app has no wider mail permission than Mail.ReadBasic.All.",
+                next_step="Report this at once; the app must have no mail permission but Mail.ReadBasic.All.",
             )
 
 

@@ -1,0 +1,1 @@
+"""An imitated Microsoft 365: login, admin consent and Graph over lazily made mailboxes."""
