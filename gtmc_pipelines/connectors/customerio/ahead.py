@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Container, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+from weakref import WeakSet
 
 from gtmc_pipelines.connectors.customerio.errors import outside_contract
 from gtmc_pipelines.model.errors import Broken
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 THREADS = 8
 """Requests under way at once: enough for the allowed rate at 800 ms a request."""
 
+_PATIENCE_SECONDS = 5.0
 _CURSOR = re.compile(r"[\x21-\x7e]{1,2000}")
 
 
@@ -28,17 +31,36 @@ class Listed(Generic[T]):
     next: str
 
 
+class Threads:
+    """Threads for one read."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(THREADS, "customerio")
+        self._given: WeakSet[Future[Any]] = WeakSet()
+
+    def submit(self, work: Callable[..., R], *arguments: Any) -> Future[R]:
+        """Have something done; the result, or what it raises, is in the future."""
+        future = self._pool.submit(work, *arguments)
+        self._given.add(future)
+        return future
+
+    def close(self) -> None:
+        """What hasn't begun is not begun; what is under way is waited for, within reason."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        wait(list(self._given), timeout=_PATIENCE_SECONDS)
+
+
 @contextmanager
-def pool() -> Iterator[ThreadPoolExecutor]:
-    """Threads for one read; what hasn't begun when the read is left is not begun."""
-    threads = ThreadPoolExecutor(THREADS, "customerio")
+def pool() -> Iterator[Threads]:
+    """Threads while the block runs."""
+    threads = Threads()
     try:
         yield threads
     finally:
-        threads.shutdown(wait=False, cancel_futures=True)
+        threads.close()
 
 
-def walk(threads: ThreadPoolExecutor, fetch: Callable[[str], Listed[T]], start: str) -> Iterator[Listed[T]]:
+def walk(threads: Threads, fetch: Callable[[str], Listed[T]], start: str) -> Iterator[Listed[T]]:
     """Pages from `start` on. Raises Broken for a page whose next one was read already or lies elsewhere.
 
     A `start` kept from an earlier read may have expired: then the list is walked from its beginning.

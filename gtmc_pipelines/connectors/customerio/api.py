@@ -10,7 +10,7 @@ import msgspec
 import requests
 
 from gtmc_pipelines.connectors.contract import ConnectorSettings, CredentialSource
-from gtmc_pipelines.connectors.customerio.errors import CONNECT_AGAIN, fault_of, is_busy_second
+from gtmc_pipelines.connectors.customerio.errors import connect_again, fault_of, is_busy_second
 from gtmc_pipelines.connectors.customerio.hosts import base_url, probe_url
 from gtmc_pipelines.connectors.http import Clock, Sleep, VendorSession, utc_now
 from gtmc_pipelines.connectors.json_pages import decode_page
@@ -59,7 +59,7 @@ class CustomerioHttp(VendorSession):
         request.headers["Authorization"] = f"Bearer {self._key.reveal()}"
         response = super().send(request, **kwargs)
         if response.status_code >= 300:
-            raise fault_of(response.status_code, response.content, self.clock())
+            raise fault_of(response.status_code, response.content, self.clock(), self._settings.tenant_id)
         return response
 
     def _attempt(self, request: requests.PreparedRequest, kwargs: dict[str, Any]) -> requests.Response:
@@ -95,7 +95,9 @@ class CustomerioSession:
     ) -> None:
         key = credentials.read().get("api_key")
         if not key:
-            raise Reauthorize("not_connected", "Customer.io is not connected.", next_step=CONNECT_AGAIN)
+            raise Reauthorize(
+                "not_connected", "Customer.io is not connected.", next_step=connect_again(settings.tenant_id)
+            )
         self.settings = settings
         self.http = CustomerioHttp(key, settings, clock=clock, sleep=sleep)
         self.base_url = base_url(settings)

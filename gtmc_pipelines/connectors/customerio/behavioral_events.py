@@ -109,15 +109,16 @@ class _Taken:
             self.rejects.append(missing_id())
             return
         at = member(members, "timestamp", int)
-        if at is None or not is_moment(at):
-            self.rejects.append(RejectedRecord(activity, "malformed_record", "The activity has no time."))
-            return
-        self.is_past = at < self.low
-        if not self.low <= at <= self.high or not self.recent.is_new(activity):
-            return
-        kind = member(members, "type", str) or ""
-        if not is_behavior(kind):
+        at = at if is_moment(at) else None
+        if at is not None:
+            self.is_past = at < self.low
+            if not self.low <= at <= self.high or not self.recent.is_new(activity):
+                return
+        if not is_behavior(member(members, "type", str) or ""):
             self.skipped += 1
+            return
+        if at is None:
+            self.rejects.append(RejectedRecord(activity, "malformed_record", "The activity has no time."))
             return
         name = _name_of(members)
         if name:

@@ -87,7 +87,7 @@ def _low(session: CustomerioSession, start: ReadFrom) -> int:
     lookback = timedelta(days=session.option("lookback_days", DEFAULT_LOOKBACK_DAYS))
     history = timedelta(days=session.option("history_days", DEFAULT_HISTORY_DAYS))
     low = checkpoints.since(start, max(lookback, session.settings.overlap))
-    return int((start.until - history).timestamp()) if low is None else low
+    return int((start.until - history).timestamp()) + 1 if low is None else low
 
 
 @dataclass(slots=True)
@@ -119,7 +119,7 @@ class _Split:
             return
         metrics = member(members, "metrics", dict[str, Any])
         if metrics is None:
-            self.rejects.append(RejectedRecord(delivery, "malformed_record", "The delivery has no metrics."))
+            self.rejects.append(RejectedRecord(f"{delivery}:sent", "malformed_record", "The delivery has no metrics."))
             return
         is_mail = (member(members, "type", str) or "email") == "email"
         events = events_of(metrics, self.machine_opens) if is_mail else {}
@@ -143,7 +143,7 @@ def events_of(metrics: Mapping[str, Any], machine_opens: str = LEAVE_OUT) -> dic
         if is_moment(human):
             at = human
         if is_moment(at):
-            events[name] = int(at)  # type: ignore[arg-type]
+            events[name] = at
     return events
 
 

@@ -21,8 +21,7 @@ QUOTA_PAUSE = timedelta(hours=1)
 
 _PER_SECONDS = re.compile(r"\bper \d+ ?s", re.IGNORECASE)
 
-CONNECT_AGAIN = "Enter a key again: gtmc connectors connect --tenant <tenant> --connector customerio --key-file <file>."
-_PERMISSION = "Give the App API key the missing permission in Customer.io, or make another one, and connect again."
+_PERMISSION = "Give the App API key the permission to read in Customer.io, or make another one."
 _DEVELOPER = "Report this with the time of the sync; a developer has to look at it."
 _LATER = "It is tried again later."
 
@@ -48,8 +47,10 @@ class Rule:
 
 BY_STATUS: Mapping[int, Rule] = {
     400: Rule(Leaf.BROKEN, "bad_request", "refused a request as malformed.", _DEVELOPER),
-    401: Rule(Leaf.REAUTHORIZE, "key_refused", "refused the API key.", CONNECT_AGAIN),
-    402: Rule(Leaf.REAUTHORIZE, "account_suspended", "wants the account to be settled first.", _PERMISSION),
+    401: Rule(Leaf.REAUTHORIZE, "key_refused", "refused the API key.", ""),
+    402: Rule(
+        Leaf.REAUTHORIZE, "account_suspended", "wants the account to be settled first.", "Settle it with Customer.io."
+    ),
     403: Rule(Leaf.REAUTHORIZE, "forbidden", "doesn't allow this key what was asked for.", _PERMISSION),
     404: Rule(Leaf.BROKEN, "not_found", "doesn't know the address that was asked.", "Check the base URL."),
     405: Rule(Leaf.BROKEN, "not_found", "doesn't serve the address that was asked.", "Check the base URL."),
@@ -69,7 +70,12 @@ def is_busy_second(status: int, has_retry_after: bool, body: bytes) -> bool:
     return status == 429 and (has_retry_after or _PER_SECONDS.search(detail_of(body)) is not None)
 
 
-def fault_of(status: int, body: bytes, now: datetime) -> SyncFault:
+def connect_again(tenant_id: str) -> str:
+    """The next step for a key that doesn't work."""
+    return f"Enter a key again: gtmc connectors connect --tenant {tenant_id} --connector customerio --key-file FILE."
+
+
+def fault_of(status: int, body: bytes, now: datetime, tenant_id: str) -> SyncFault:
     """The error for an answer that isn't transient. An unknown status is judged by its hundred."""
     rule = BY_STATUS.get(status) or (_UNAVAILABLE if status >= 500 else _UNKNOWN)
     sentence = f"Customer.io {rule.sentence[:-1]} ({status})."
@@ -78,8 +84,10 @@ def fault_of(status: int, body: bytes, now: datetime) -> SyncFault:
         return Defer(rule.code, sentence, until=until, next_step=f"The sync goes on at {until:%Y-%m-%d %H:%M} UTC.")
     if rule.leaf is Leaf.RETRY:
         return Retry(rule.code, sentence, next_step=rule.next_step)
-    kind = Reauthorize if rule.leaf is Leaf.REAUTHORIZE else Broken
-    return kind(rule.code, sentence, next_step=rule.next_step)
+    if rule.leaf is Leaf.REAUTHORIZE:
+        next_step = f"{rule.next_step} {connect_again(tenant_id)}".strip()
+        return Reauthorize(rule.code, sentence, next_step=next_step)
+    return Broken(rule.code, sentence, next_step=rule.next_step)
 
 
 def detail_of(body: bytes) -> str:

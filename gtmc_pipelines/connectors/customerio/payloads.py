@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import TypeGuard, TypeVar
 
 import msgspec
 
@@ -58,7 +58,7 @@ def raw_of(value: object) -> msgspec.Raw:
     return msgspec.Raw(msgspec.json.encode(value))
 
 
-def is_moment(value: object) -> bool:
+def is_moment(value: object) -> TypeGuard[int]:
     """Whether a value is a time in unix seconds."""
     return isinstance(value, int) and not isinstance(value, bool) and EARLIEST <= value < LATEST
 

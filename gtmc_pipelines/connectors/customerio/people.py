@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 import msgspec
 
 from gtmc_pipelines.connectors.customerio import checkpoint as checkpoints
-from gtmc_pipelines.connectors.customerio.ahead import Listed, pool, walk
+from gtmc_pipelines.connectors.customerio.ahead import Listed, Threads, pool, walk
 from gtmc_pipelines.connectors.customerio.api import MOST_ATTRIBUTES, MOST_PEOPLE, CustomerioSession
 from gtmc_pipelines.connectors.customerio.payloads import (
     Members,
@@ -68,7 +68,7 @@ class _Reader:
     """One read: the search walks on while the attributes of the page before are fetched."""
 
     session: CustomerioSession
-    threads: ThreadPoolExecutor
+    threads: Threads
     recent: Recent = field(default_factory=Recent)
 
     def ahead(self, start: str) -> Iterator[_Pending]:

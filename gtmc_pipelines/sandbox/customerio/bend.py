@@ -35,14 +35,15 @@ def page(
     document: dict[str, Any], key: str, exchange: Exchange, org: str, *, own: str = "", last: list[Any] | None = None
 ) -> bytes:
     """A page with the faults that strike now; `own` is its own cursor, `last` what was served before it."""
-    struck = [(name, exchange.struck(name, org)) for name in (*RECORD_FAULTS, *PAGE_FAULTS)]
+    chances = (*RECORD_FAULTS, *PAGE_FAULTS) if document[key] else PAGE_FAULTS  # an empty page has no bad records
+    struck = [(name, exchange.struck(name, org)) for name in chances]
     faults = {name: knob for name, knob in struck if knob is not None}
     if "page_replay" in faults and last:
         document[key] = [*last, *document[key]]
     for name, knob in faults.items():
-        if name in RECORD_FAULTS and document[key]:
+        if name in RECORD_FAULTS:
             _bend_records(document[key], name, knob, key)
-        elif name in PAGE_FAULTS:
+        else:
             _bend_page(document, key, name, knob, own or _TOP)
     exchange.served(len(document[key] or ()), org)
     data = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()

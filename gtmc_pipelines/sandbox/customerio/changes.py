@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from gtmc_pipelines.sandbox.customerio.messages import METRICS
-from gtmc_pipelines.sandbox.customerio.people import PLANS
 from gtmc_pipelines.sandbox.customerio.workspace import Workspace
+from gtmc_pipelines.sandbox.names import TITLES
 from gtmc_pipelines.sandbox.options import SandboxMisuse
 from gtmc_pipelines.sandbox.vendor import Mutation
 
@@ -36,8 +36,8 @@ def _update_people(workspace: Workspace, mutation: Mutation) -> list[str]:
     people, values = workspace.people, _texts(mutation)
     chosen = _chosen_people(workspace, mutation)
     for index in chosen:
-        plan = people.customer(index)["attributes"].get("plan")
-        touched: dict[str, str | None] = {"plan": next(one for one in PLANS if one != plan)}
+        title = people.customer(index)["attributes"].get("title")
+        touched: dict[str, str | None] = {"title": next(one for one in TITLES if one != title)}
         people.write(index, values or touched, mutation.stamp_ms // 1000)
     return [people.cio_id(index) for index in chosen]
 
