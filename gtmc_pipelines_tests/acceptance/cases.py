@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from gtmc_pipelines_tests.acceptance.subject import Exempt, Fault, Rate
@@ -13,7 +11,7 @@ each_subject = pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: 
 """Every subject."""
 
 
-def each_stream(fault: Fault) -> Any:
+def each_stream(fault: Fault) -> pytest.MarkDecorator:
     """Every stream with reading code of its own at which this fault can happen."""
     found = [
         pytest.param(subject, case, id=f"{subject.type.value}-{case.name}")

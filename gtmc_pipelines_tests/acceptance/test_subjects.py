@@ -31,7 +31,7 @@ def test_deletions_are_tried_wherever_the_catalog_says_the_vendor_tells(subject:
 
 @each_subject
 def test_every_fault_is_brought_about_or_exempt_for_a_reason(subject: Subject) -> None:
-    declared = [subject.wish(case, fault) for case in subject.probed for fault in Fault]
+    declared: list[object] = [subject.wish(case, fault) for case in subject.probed for fault in Fault]
     declared += [subject.rate, *(case.late for case in subject.streams), *(case.delete for case in subject.streams)]
     for one in declared:
         if isinstance(one, Exempt):

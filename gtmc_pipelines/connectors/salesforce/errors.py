@@ -77,7 +77,7 @@ BY_CODE: Mapping[str, Rule] = {
     "UNABLE_TO_LOCK_ROW": _rule(Leaf.RETRY, "vendor_busy", "is busy with these records.", _LATER),
 }
 
-_BY_STATUS: Mapping[int, Rule] = {
+BY_STATUS: Mapping[int, Rule] = {
     300: _rule(Leaf.BROKEN, "several_records", "found several records for one id.", _DEVELOPER),
     401: _rule(Leaf.REAUTHORIZE, "session_refused", "refused the session.", CONNECT_AGAIN),
     403: _rule(Leaf.REAUTHORIZE, "forbidden", "refused the request.", _ADMIN),
@@ -132,7 +132,7 @@ def error_code(body: bytes) -> str:
 def fault_of(status: int, body: bytes, now: datetime, tenant: str = _TENANT) -> SyncFault:
     """The error for a REST or Bulk answer. An unknown code is judged by its status."""
     code = error_code(body)
-    rule = BY_CODE.get(code) or _BY_STATUS.get(status)
+    rule = BY_CODE.get(code) or BY_STATUS.get(status)
     if rule is None:
         rule = _UNAVAILABLE if status >= 500 or status == 408 else _UNKNOWN
     return _fault(rule, f" ({code or status})", _named_field(code, body), now, tenant)
