@@ -126,7 +126,7 @@ class RowMapper(Protocol):
         ...
 
     @property
-    def columns(self) -> tuple[str,]:
+    def columns(self) -> tuple[str, ...]:
         """Canonical columns it fills, in the order of `texts`."""
         ...
 
