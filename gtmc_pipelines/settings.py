@@ -125,6 +125,18 @@ class Settings(BaseSettings):
         "FATHOM_BASE_URL", description="API root of Fathom; unset: https://api.fathom.ai/external/v1"
     )
 
+    o365_client_id: SecretStr | None = _variable("O365_CLIENT_ID", description="Application id of the app registration")
+    o365_client_secret: SecretStr | None = _variable("O365_CLIENT_SECRET", description="Value of its client secret")
+    o365_redirect_uri: str | None = _variable(
+        "O365_REDIRECT_URI", description="Registered redirect of the admin consent; unset: a loopback address"
+    )
+    o365_login_url: str = _variable(
+        "O365_LOGIN_URL", "https://login.microsoftonline.com", description="Login host of the Microsoft cloud"
+    )
+    o365_graph_url: str = _variable(
+        "O365_GRAPH_URL", "https://graph.microsoft.com/v1.0", description="Microsoft Graph with its version"
+    )
+
     sandbox_hosts: str = _variable(
         "GTMC_SANDBOX_HOSTS", "", description="host:port list where loopback or http is allowed. Never in production"
     )

@@ -22,6 +22,7 @@ COMMANDS = {
     "connectors": "connectors",
     "sync": "syncs",
     "syncs": "syncs",
+    "o365": "o365",
     "dead-letters": "dead_letters",
     "keys": "keys",
     "worker": "worker_command",

@@ -25,7 +25,7 @@ _START_AGAIN = "Start again with `gtmc connectors connect`."
 
 @dataclass(frozen=True, slots=True)
 class Callback:
-    """What the login page sent back."""
+    """What the login page sent back. `code` is empty where the answer is a consent, told in `parameters`."""
 
     code: Secret
     state: str
@@ -35,17 +35,17 @@ class Callback:
 class LoopbackListener:
     """Listens from construction on; `redirect_uri` is what to register and to send to the vendor.
 
-    `callback_url` fixes port and path where the vendor wants an exact match; without it a free port
-    and `/callback` are taken. Raises Misuse when that URL isn't on this machine or its port is taken.
+    `callback_url` (set by `variable`) fixes port and path where the vendor wants an exact match; without
+    it a free port and `/callback` are taken. Raises Misuse when that URL isn't on this machine or its port is taken.
     """
 
-    def __init__(self, callback_url: str | None = None) -> None:
+    def __init__(self, callback_url: str | None = None, variable: str = "SALESFORCE_CALLBACK_URL") -> None:
         parts, port = _parted(callback_url or "http://127.0.0.1:0/callback")
         if parts.scheme != "http" or parts.hostname not in _LOCAL_NAMES:
             raise Misuse(
                 "callback_not_local",
                 "The callback URL doesn't lead to this machine, so the login's answer can't be received here.",
-                next_step="Set SALESFORCE_CALLBACK_URL to http://127.0.0.1:<port>/<path> and register the same.",
+                next_step=f"Set {variable} to http://127.0.0.1:<port>/<path> and register the same.",
             )
         self._path = parts.path or "/"
         try:
@@ -54,7 +54,7 @@ class LoopbackListener:
             raise Misuse(
                 "callback_port_taken",
                 f"Port {port} of the callback URL can't be used: {error.strerror}.",
-                next_step="Stop what listens there, or register another port in SALESFORCE_CALLBACK_URL.",
+                next_step=f"Stop what listens there, or register another port in {variable}.",
             ) from None
         self.redirect_uri = callback_url or f"http://127.0.0.1:{self._server.server_port}{self._path}"
 
@@ -109,15 +109,15 @@ def callback_of(target: str, path: str) -> Callback:
         raise Misuse(
             "oauth_wrong_path",
             "The login page came back to another path than the registered callback.",
-            next_step="Register exactly the callback URL that is used, or correct SALESFORCE_CALLBACK_URL.",
+            next_step="Register exactly the callback URL that is used, or correct the setting that names it.",
         )
     if "error" in values:
         code = values["error"] if _ERROR_CODE.fullmatch(values["error"]) else "unknown"
         raise Reauthorize("oauth_denied", f"The login was not granted ({code}).", next_step=_START_AGAIN)
-    if not values.get("code") or not values.get("state"):
+    if not (values.get("code") or values.get("admin_consent")) or not values.get("state"):
         raise Misuse("oauth_incomplete", "The login page's answer carries no code or no state.", next_step=_START_AGAIN)
     rest = {name: value for name, value in values.items() if name not in {"code", "state"}}
-    return Callback(Secret(values["code"]), values["state"], rest)
+    return Callback(Secret(values.get("code", "")), values["state"], rest)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -10,6 +10,8 @@ from gtmc_pipelines.connectors.customerio import connector as customerio
 from gtmc_pipelines.connectors.delivrai import connector as delivrai
 from gtmc_pipelines.connectors.fathom import connector as fathom
 from gtmc_pipelines.connectors.login import BrowserLogin, KeyLogin
+from gtmc_pipelines.connectors.o365 import connector as o365
+from gtmc_pipelines.connectors.o365.auth import O365Login
 from gtmc_pipelines.connectors.options import Option
 from gtmc_pipelines.connectors.salesforce import connector as salesforce
 from gtmc_pipelines.connectors.salesforce.auth import SalesforceLogin
@@ -21,6 +23,7 @@ CONNECTORS: Mapping[ConnectorType, Connector] = {
     ConnectorType.CUSTOMERIO: customerio.CustomerioConnector(),
     ConnectorType.DELIVRAI: delivrai.DelivraiConnector(),
     ConnectorType.FATHOM: fathom.FathomConnector(),
+    ConnectorType.O365: o365.O365Connector(),
 }
 
 LOGINS: Mapping[ConnectorType, BrowserLogin | KeyLogin] = {
@@ -28,6 +31,7 @@ LOGINS: Mapping[ConnectorType, BrowserLogin | KeyLogin] = {
     ConnectorType.CUSTOMERIO: customerio_auth.LOGIN,
     ConnectorType.DELIVRAI: delivrai.LOGIN,
     ConnectorType.FATHOM: KeyLogin(),
+    ConnectorType.O365: O365Login(),
 }
 
 OPTIONS: Mapping[ConnectorType, tuple[Option, ...]] = {
@@ -35,6 +39,7 @@ OPTIONS: Mapping[ConnectorType, tuple[Option, ...]] = {
     ConnectorType.CUSTOMERIO: customerio.OPTIONS,
     ConnectorType.DELIVRAI: delivrai.OPTIONS,
     ConnectorType.FATHOM: fathom.OPTIONS,
+    ConnectorType.O365: o365.OPTIONS,
 }
 
 

@@ -70,4 +70,10 @@ def sandbox_environment(announcement: Mapping[str, Any]) -> dict[str, str]:
         variables["DELIVRAI_API_URL"] = delivrai["http"]
     if fathom := vendors.get("fathom"):
         variables["FATHOM_BASE_URL"] = f"{fathom['http']}/external/v1"
+    if o365 := vendors.get("o365"):
+        credentials = o365.get("credentials", {})
+        variables["O365_LOGIN_URL"] = o365["https"]  # msal refuses plain http
+        variables["O365_GRAPH_URL"] = f"{o365['http']}/v1.0"
+        variables["O365_CLIENT_ID"] = credentials.get("client_id", "")
+        variables["O365_CLIENT_SECRET"] = credentials.get("client_secret", "")
     return {name: value for name, value in variables.items() if value}

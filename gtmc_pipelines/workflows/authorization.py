@@ -74,7 +74,7 @@ def connect_in_browser(
     composed, pkce = compose(settings, row), Pkce.fresh()
     key_ring(settings)  # fail before the user has logged in, not after
     signer = StateSigner(secrets.token_bytes(32), _States(database, row))
-    with LoopbackListener(_callback_url(settings, row.type)) as listener:
+    with LoopbackListener(*_callback(settings, row.type)) as listener:
         state = signer.issue(row.tenant_id, row.id, datetime.now(UTC))
         show(login.authorize_url(composed, listener.redirect_uri, state, pkce, login_hint))
         callback = listener.wait(wait_seconds)
@@ -193,5 +193,8 @@ def _stored(settings: Settings, database: Database, row: ConnectorRow) -> Stored
     return StoredCredentials(database, key_ring(settings), row.tenant_id, row.id)
 
 
-def _callback_url(settings: Settings, kind: ConnectorType) -> str | None:
-    return settings.salesforce_callback_url if kind is ConnectorType.SALESFORCE else None
+def _callback(settings: Settings, kind: ConnectorType) -> tuple[str | None, str]:
+    """The registered callback URL, if one is set, and the variable that sets it."""
+    if kind is ConnectorType.O365:
+        return settings.o365_redirect_uri, "O365_REDIRECT_URI"
+    return settings.salesforce_callback_url, "SALESFORCE_CALLBACK_URL"

@@ -59,11 +59,18 @@ def _defaults(settings: Settings, connector: ConnectorType) -> dict[str, Any]:
         options["base_url"] = settings.delivrai_url
     if connector is ConnectorType.FATHOM and settings.fathom_base_url:
         options["base_url"] = settings.fathom_base_url
+    if connector is ConnectorType.O365:
+        options |= {"login_url": settings.o365_login_url, "graph_url": settings.o365_graph_url}
     return options
 
 
 def _app(settings: Settings, connector: ConnectorType) -> dict[str, Secret]:
-    if connector is not ConnectorType.SALESFORCE:
-        return {}
-    given = {"client_id": settings.salesforce_client_id, "client_secret": settings.salesforce_client_secret}
+    apps: dict[ConnectorType, dict[str, SecretStr | None]] = {
+        ConnectorType.SALESFORCE: {
+            "client_id": settings.salesforce_client_id,
+            "client_secret": settings.salesforce_client_secret,
+        },
+        ConnectorType.O365: {"client_id": settings.o365_client_id, "client_secret": settings.o365_client_secret},
+    }
+    given = apps.get(connector, {})
     return {name: Secret(value.get_secret_value()) for name, value in given.items() if value is not None}

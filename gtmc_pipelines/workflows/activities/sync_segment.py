@@ -17,7 +17,7 @@ from gtmc_pipelines.storage.batch_writer import BatchWriter
 from gtmc_pipelines.storage.connectors import require_connector
 from gtmc_pipelines.workflows.activities.ahead import Ahead
 from gtmc_pipelines.workflows.activities.books import Books
-from gtmc_pipelines.workflows.activities.consent import require_consent
+from gtmc_pipelines.workflows.activities.consent import DOMAINS_CHANGED, require_consent
 from gtmc_pipelines.workflows.activities.mappers import mappers_of
 from gtmc_pipelines.workflows.activities.open_sync import selected_streams
 from gtmc_pipelines.workflows.activities.positions import Positions, Start
@@ -34,6 +34,8 @@ from gtmc_pipelines.workflows.activities.services import Services
 from gtmc_pipelines.workflows.activities.sessions import open_session
 from gtmc_pipelines.workflows.inputs import Beat, SegmentResult, SyncPlan, SyncRequest
 
+_HANDS_OVER = (WORKER_STOPPING, DOMAINS_CHANGED)
+
 
 class Segment:
     """One segment of one sync. A thread reads ahead, a batch at a time; the activity's own thread writes."""
@@ -43,6 +45,7 @@ class Segment:
         self._request = request
         self._plan = plan
         self._pulse = pulse
+        self._agreed = require_consent(services.database, request)
         self._row = require_connector(services.database, request.tenant_id, request.connector_id)
         self._connector = connector_of(self._row.type)
         self._books = Books(services.database, request.tenant_id, plan.sync_log_id)
@@ -60,9 +63,9 @@ class Segment:
         try:
             is_complete = self._go_on()
         except Retry as fault:
-            if fault.code != WORKER_STOPPING:
+            if fault.code not in _HANDS_OVER:
                 raise
-            is_complete = False  # the next segment runs elsewhere; no attempt is used up
+            is_complete = False  # the next segment goes on where this one has committed; no attempt is used up
         return SegmentResult(is_complete, self._records, self._batches)
 
     def _go_on(self) -> bool:
@@ -94,7 +97,8 @@ class Segment:
             session.close()
 
     def _write(self, step: ReadBatch) -> None:
-        require_consent(self._services.database, self._request)
+        if require_consent(self._services.database, self._request) != self._agreed:
+            raise Retry(DOMAINS_CHANGED, "The allowed domains have changed; the sync goes on under the new ones.")
         page = step.page
         batch = Batch(page.records, page.checkpoint, page.watermark, page.rejects, page.skipped)
         self._books.add(step.stream, self._writer_for(step).write(batch))
