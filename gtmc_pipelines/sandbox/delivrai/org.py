@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 from gtmc_pipelines.sandbox.delivrai.companies import Companies
 from gtmc_pipelines.sandbox.delivrai.signals import Signals
-from gtmc_pipelines.sandbox.dice import token
+from gtmc_pipelines.sandbox.dice import key_of, token
 from gtmc_pipelines.sandbox.options import SandboxMisuse
 from gtmc_pipelines.sandbox.vendor import Mutation
 from gtmc_pipelines.sandbox.world import DEFAULT_COMPANIES, World
@@ -26,8 +27,9 @@ class Org:
         self.name = name
         self.api_key = "dlvr_" + token(32, seed, name, "delivrai-key")
         self.api_secret = token(40, seed, name, "delivrai-secret")
-        self.id, self.project_id, self.pixel_id, self.client_id = (
-            f"{kind}_{token(12, seed, name, kind)}" for kind in ("org", "prj", "px", "cl")
+        self.client_id, self.pixel_id = (token(20, seed, name, "delivrai", kind) for kind in ("client", "pixel"))
+        self.id, self.project_id = (
+            str(UUID(int=key_of(seed, name, kind) << 64 | key_of(name, kind), version=4)) for kind in ("org", "project")
         )
         world = World(seed, name, companies=sizes.get("accounts", DEFAULT_COMPANIES) or 1)
         people = sizes.get("contacts", DEFAULT_PEOPLE)

@@ -118,8 +118,8 @@ class PublicPages:
         place = place or [0]
         numbers = org.companies.live(place[0], size + 1)
         document: dict[str, Any] = {
-            "audience_id": request.path_params["audience"],
-            "count": min(size, len(numbers)),
+            "audience_id": str(request.path_params["audience"]),
+            "count": len(org.companies) - len(org.companies.gone),
             "results": [org.companies.member(number) for number in numbers[:size]],
         }
         if len(numbers) > size:

@@ -162,7 +162,7 @@ class DelivraiVendor:
                 Route("/api/v1/intent/companies", public.topic_companies, methods=["POST"]),
                 Route("/api/v1/intent/people", public.topic_people, methods=["POST"]),
                 Route("/api/v1/intent/company", public.company, methods=["POST"]),
-                Route("/api/v1/audiences/{audience}/records", public.audience_records),
+                Route("/api/v1/audiences/{audience:int}/records", public.audience_records),
                 Route("/api/v1/contact/query", public.contacts, methods=["POST"]),
             ],
             exception_handlers={Refused: _refused, HTTPException: _no_route},
