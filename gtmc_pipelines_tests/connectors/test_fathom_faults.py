@@ -69,7 +69,7 @@ def test_a_withdrawn_key_asks_the_user_after_one_call(fathom: Account) -> None:
     fathom.break_("key_refused")
     fault = _fault(fathom, Reauthorize)
     assert fault.code == "key_refused"
-    assert "gtmc connectors connect" in fault.next_step
+    assert "gtmc connectors connect --tenant acme" in fault.next_step
     assert len(fathom.requests()) == 1
 
 

@@ -44,7 +44,8 @@ def test_meetings_keep_the_vendors_bytes(fathom: Account) -> None:
 
 
 def test_a_token_of_an_oauth_app_reads_by_recordings_and_is_told_so_otherwise(fathom: Account) -> None:
-    token, style = fathom.keys["oauth_access_token"], {"auth_style": "bearer"}
+    token = fathom.keys["oauth_access_token"]
+    style: dict[str, Any] = {"auth_style": "bearer"}
     assert_is_truth(fathom.read(key=token, **style, **BY_RECORDINGS), fathom.truth())
     with pytest.raises(Broken) as caught:
         fathom.read(key=token, **style)

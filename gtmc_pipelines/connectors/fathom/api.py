@@ -53,7 +53,7 @@ class FathomHttp(VendorSession):
     ) -> None:
         super().__init__("Fathom", settings, clock=clock, sleep=sleep)
         self.profile = auth.profile_of(settings.options)
-        self._key = auth.api_key(credentials)
+        self._key = auth.api_key(credentials, settings.tenant_id)
         self._all = self._pace("rate_limit", DEFAULT_LIMIT)
         self._heavy = self._pace("heavy_rate_limit", DEFAULT_HEAVY_LIMIT)
         self._closed_until = 0.0
@@ -84,7 +84,8 @@ class FathomHttp(VendorSession):
         response = super().send(request, **kwargs)
         self._note_limits(response)
         if response.status_code >= 300:
-            raise fault_of(response.status_code, has_includes=_INCLUDES in (request.url or ""))
+            has_includes = _INCLUDES in (request.url or "")
+            raise fault_of(response.status_code, self._settings.tenant_id, has_includes=has_includes)
         return response
 
     def _note_limits(self, response: requests.Response) -> None:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gtmc_pipelines.connectors.contract import CredentialSource
-from gtmc_pipelines.connectors.fathom.errors import CONNECT_AGAIN
-from gtmc_pipelines.model.errors import Reauthorize
+from gtmc_pipelines.connectors.fathom.errors import not_connected
 from gtmc_pipelines.vault.secret import Secret
 
 X_API_KEY, BEARER = "x-api-key", "bearer"
@@ -42,12 +41,12 @@ def profile_of(options: Mapping[str, Any]) -> Profile:
     )
 
 
-def api_key(credentials: CredentialSource) -> Secret:
+def api_key(credentials: CredentialSource, tenant_id: str) -> Secret:
     """The stored key. Raises Reauthorize when there is none that a header can carry."""
     key = credentials.read().get("api_key")
     text = key.reveal() if key else ""
     if key is None or not text or not text.isascii() or not text.isprintable():
-        raise Reauthorize("not_connected", "Fathom is not connected: there is no API key.", next_step=CONNECT_AGAIN)
+        raise not_connected(tenant_id)
     return key
 
 

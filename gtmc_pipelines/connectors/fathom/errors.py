@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from gtmc_pipelines.model.errors import Broken, Reauthorize, Retry, SyncFault
 
-CONNECT_AGAIN = "Enter a working key: gtmc connectors connect --tenant <tenant> --connector fathom."
+_TENANT = "<tenant>"
+CONNECT_AGAIN = f"Enter a working key: gtmc connectors connect --tenant {_TENANT} --connector fathom."
 _LATER = "It is tried again later."
 _DEVELOPER = "Report this with the status; a developer has to look at it."
 _BASE_URL = "Check the options base_url and profile of the connector."
@@ -26,9 +27,10 @@ class Rule:
     sentence: str
     next_step: str
 
-    def fault(self, status: int) -> SyncFault:
-        """The error, with the status in brackets."""
-        return self.leaf(self.code, f"Fathom {self.sentence} ({status}).", next_step=self.next_step)
+    def fault(self, status: int, tenant_id: str) -> SyncFault:
+        """The error, with the status in brackets and the tenant in the command to run."""
+        next_step = self.next_step.replace(_TENANT, tenant_id)
+        return self.leaf(self.code, f"Fathom {self.sentence} ({status}).", next_step=next_step)
 
 
 BY_STATUS: Mapping[int, Rule] = {
@@ -52,8 +54,14 @@ _UNAVAILABLE = Rule(Retry, "vendor_unavailable", "could not answer just now", _L
 _UNKNOWN = Rule(Broken, "unexpected_answer", "gave an answer outside its contract", _DEVELOPER)
 
 
-def fault_of(status: int, *, has_includes: bool = False) -> SyncFault:
+def fault_of(status: int, tenant_id: str = _TENANT, *, has_includes: bool = False) -> SyncFault:
     """The error for an answer that is no success. An unknown status is judged by its hundreds."""
     if has_includes and status in {400, 403}:
-        return INCLUDES_REFUSED.fault(status)
-    return BY_STATUS.get(status, _UNAVAILABLE if status >= 500 else _UNKNOWN).fault(status)
+        return INCLUDES_REFUSED.fault(status, tenant_id)
+    return BY_STATUS.get(status, _UNAVAILABLE if status >= 500 else _UNKNOWN).fault(status, tenant_id)
+
+
+def not_connected(tenant_id: str) -> Reauthorize:
+    """The error for a connector without a usable key."""
+    sentence = "Fathom is not connected: there is no API key."
+    return Reauthorize("not_connected", sentence, next_step=CONNECT_AGAIN.replace(_TENANT, tenant_id))
