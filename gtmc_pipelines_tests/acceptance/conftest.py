@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from gtmc_pipelines.connectors import http
+from gtmc_pipelines.connectors import http, retry
 from gtmc_pipelines.model.connector_types import ConnectorStatus, ConnectorType
 from gtmc_pipelines.model.errors import SyncFault
 from gtmc_pipelines.sandbox.options import SandboxOptions
@@ -25,7 +25,7 @@ from gtmc_pipelines.storage.credentials import StoredCredentials
 from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines.storage.tenants import add_tenant
 from gtmc_pipelines.vault.redaction import Redactor
-from gtmc_pipelines.workflows.activities import sync_segment
+from gtmc_pipelines.workflows.activities import reading, sync_segment
 from gtmc_pipelines.workflows.activities.reading import StreamEnd
 from gtmc_pipelines.workflows.activities.services import Services
 from gtmc_pipelines.workflows.composition import key_ring
@@ -87,7 +87,7 @@ def site(subject: Subject, site_of: Callable[[Subject], Site]) -> Site:
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Seconds the connector decided to wait after bad answers."""
     noted: list[float] = []
-    backoff = http.backoff
+    backoff = retry.backoff
 
     def shortened() -> Callable[[Any], float]:
         wait = backoff()
@@ -106,7 +106,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def broken(monkeypatch: pytest.MonkeyPatch) -> list[SyncFault]:
     """Faults that ended streams, as the segment met them."""
     noted: list[SyncFault] = []
-    read_streams = sync_segment.read_streams
+    read_streams = reading.read_streams
 
     def noting(*arguments: Any) -> Iterator[Any]:
         for step in read_streams(*arguments):

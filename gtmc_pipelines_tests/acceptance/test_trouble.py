@@ -6,6 +6,7 @@ import pytest
 
 from gtmc_pipelines.model.connector_types import ConnectorStatus
 from gtmc_pipelines.model.phases import Outcome, SyncMode
+from gtmc_pipelines.workflows.activities import reading
 from gtmc_pipelines_tests.acceptance.cases import each_limited_subject, each_subject
 from gtmc_pipelines_tests.acceptance.conftest import MakeStage
 from gtmc_pipelines_tests.acceptance.stage import Stage
@@ -73,6 +74,25 @@ def test_a_vendor_that_stays_down_fails_the_sync_for_now_with_everything_kept(st
     stage.completed()
     assert stage.now.status is ConnectorStatus.CONNECTED
     stage.assert_true()
+
+
+@each_subject
+def test_a_first_sync_cut_off_in_the_middle_goes_on_where_it_stopped(
+    stage: Stage, subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "coalesce", iter)  # each page is committed before the next one is written
+    case = subject.probed[0]
+    stage.site.break_(case.endpoint, fault="server_error", after=1)
+    assert stage.sync().outcome is Outcome.FAILED
+    unfinished = [state for state in stage.states.values() if state.is_unfinished]
+    assert [state.stream for state in unfinished] == [case.name]
+    rows = stage.versions()
+    stage.site.mend()
+    outcome = stage.completed()
+    assert outcome.mode is SyncMode.FULL, "the rest of a full sync is still a full one"
+    stage.assert_true()
+    kept = stage.versions()
+    assert all(kept[table][key] == version for table in rows for key, version in rows[table].items())
 
 
 @each_subject
