@@ -16,7 +16,7 @@ from gtmc_pipelines.stack.encryption_key import key_file_for
 from gtmc_pipelines.stack.folder_lock import FolderLock
 from gtmc_pipelines.stack.ports import USUAL_PORTS
 from gtmc_pipelines.stack.process import ChildProcess, ChildSpec
-from gtmc_pipelines.stack.sandbox_part import SandboxPart, sandbox_environment
+from gtmc_pipelines.stack.sandbox_part import SandboxPart, sandbox_environment, without_real_vendors
 from gtmc_pipelines.stack.servers import Servers
 from gtmc_pipelines.stack.startup import Begin, OnProgress, Progress, Step, run_steps
 from gtmc_pipelines.stack.state import StackState
@@ -187,12 +187,12 @@ class Stack:
 
     def _own_environment(self) -> dict[str, str]:
         """Variables that lead to what is embedded, except those the user has set."""
+        chosen = {variable_of(name) for name in self.settings.model_fields_set}
         variables = self._servers.embedded_environment()
         if self._dagster is not None:
             variables["GTMC_DAGSTER_URL"] = self._dagster.url
         if self._sandbox is not None:
-            variables |= sandbox_environment(self._sandbox.announcement())
-        chosen = {variable_of(name) for name in self.settings.model_fields_set}
+            variables |= without_real_vendors(sandbox_environment(self._sandbox.announcement()), chosen)
         return {name: value for name, value in variables.items() if name not in chosen}
 
     def _describe(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -77,3 +77,15 @@ def sandbox_environment(announcement: Mapping[str, Any]) -> dict[str, str]:
         variables["O365_CLIENT_ID"] = credentials.get("client_id", "")
         variables["O365_CLIENT_SECRET"] = credentials.get("client_secret", "")
     return {name: value for name, value in variables.items() if value}
+
+
+def without_real_vendors(variables: Mapping[str, str], chosen: Set[str]) -> dict[str, str]:
+    """The sandbox's variables, except all those of a vendor for which the user has set one: a real app's id
+    must not meet the imitated login page.
+    """
+    real = {_vendor_of(name) for name in variables.keys() & chosen} - {"GTMC"}
+    return {name: value for name, value in variables.items() if _vendor_of(name) not in real}
+
+
+def _vendor_of(variable: str) -> str:
+    return variable.partition("_")[0]
