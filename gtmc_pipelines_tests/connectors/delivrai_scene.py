@@ -17,7 +17,7 @@ from gtmc_pipelines.connectors.login import HeldCredentials
 from gtmc_pipelines.model.catalog import stream_of
 from gtmc_pipelines.model.connector_types import ConnectorType
 from gtmc_pipelines.model.phases import SyncMode
-from gtmc_pipelines.model.records import Page, ReadFrom, SourceRecord
+from gtmc_pipelines.model.records import Health, Page, ReadFrom, SourceRecord
 from gtmc_pipelines.vault.secret import Secret
 
 CONNECTOR = DelivraiConnector()
@@ -69,6 +69,14 @@ class Organization:
         assert [page.is_last for page in pages] == [False] * (len(pages) - 1) + [True]
         assert pages[-1].watermark is not None
         return pages
+
+    def health(self, *, keys: dict[str, str] | None = None, **options: Any) -> Health:
+        """What a health check says."""
+        session = self.session(keys=keys, **options)
+        try:
+            return CONNECTOR.health_check(session)
+        finally:
+            session.close()
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         """A control page's answer."""

@@ -12,7 +12,6 @@ from gtmc_pipelines.sandbox.options import SandboxOptions
 from gtmc_pipelines.sandbox.running import running
 from gtmc_pipelines_tests.connectors.delivrai_scene import (
     COMPANIES,
-    CONNECTOR,
     PUBLIC,
     SIGNALS,
     Organization,
@@ -159,9 +158,9 @@ def test_an_empty_page_with_a_cursor_goes_on(org: Organization) -> None:
 
 @pytest.mark.parametrize("options", [{}, PUBLIC], ids=["internal", "public"])
 def test_a_health_check_says_what_was_asked_and_never_raises(org: Organization, options: dict[str, Any]) -> None:
-    good = CONNECTOR.health_check(org.session(**options))
+    good = org.health(**options)
     assert good.is_healthy
-    bad = CONNECTOR.health_check(org.session(keys={"api_key": "dlvr_x", "api_secret": "y"}, **options))
+    bad = org.health(keys={"api_key": "dlvr_x", "api_secret": "y"}, **options)
     assert not bad.is_healthy
     assert bad.url.endswith("/api/v1/whoami" if options else "/v1/health")
     assert "refused the key (401 from 127.0.0.1/" in bad.detail

@@ -22,6 +22,7 @@ AHEAD = 4
 _MOST_RESTARTS = 2
 _MOST_BARREN = 200
 _REMEMBERED = 20_000
+_PATIENCE_SECONDS = 5.0
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -120,8 +121,16 @@ def walk(fetch: Fetch, chains: int, parallel: int, start: Place) -> Iterator[Ste
     """All pages from `start` to the end of the last chain, in order."""
     pool = ThreadPoolExecutor(max_workers=max(1, min(parallel, chains)), thread_name_prefix="delivrai")
     recent, replayed, restarts = Recent(), 0, 0
+    calls: set[Future[Fetched]] = set()
+
+    def submit(chain: _Chain) -> Future[Fetched]:
+        call = pool.submit(fetch, chain.number, chain.cursor)
+        calls.add(call)
+        call.add_done_callback(calls.discard)
+        return call
+
     try:
-        for chain, fetched in _in_order(fetch, chains, parallel, start, pool):
+        for chain, fetched in _in_order(submit, chains, parallel, start):
             if chain.restarts > restarts:
                 recent = Recent()
             restarts = chain.restarts
@@ -134,6 +143,9 @@ def walk(fetch: Fetch, chains: int, parallel: int, start: Place) -> Iterator[Ste
             yield Step(Sorted(fresh, fetched.sorted.rejects), repeated, following)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+        wait(
+            tuple(calls), timeout=_PATIENCE_SECONDS
+        )  # no call outlives its session, unless the vendor makes it wait long
 
 
 def _after(chain: _Chain, fetched: Fetched, chains: int) -> Place | None:
@@ -143,7 +155,7 @@ def _after(chain: _Chain, fetched: Fetched, chains: int) -> Place | None:
 
 
 def _in_order(
-    fetch: Fetch, chains: int, parallel: int, start: Place, pool: ThreadPoolExecutor
+    submit: Callable[[_Chain], Future[Fetched]], chains: int, parallel: int, start: Place
 ) -> Iterator[tuple[_Chain, Fetched]]:
     open_chains: deque[_Chain] = deque([_Chain(start.chain, start.cursor)])
     while open_chains:
@@ -151,7 +163,7 @@ def _in_order(
             open_chains.append(_Chain(open_chains[-1].number + 1))
         for chain in open_chains:
             if chain.wants_more():
-                chain.call = pool.submit(fetch, chain.number, chain.cursor)
+                chain.call = submit(chain)
         head = open_chains[0]
         if head.pages:
             yield head, head.pages.popleft()
