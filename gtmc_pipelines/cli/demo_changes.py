@@ -28,6 +28,10 @@ CHANGES: dict[ConnectorType, tuple[Mapping[str, Any], ...]] = {
         {"object": "IntentSignal", "action": "create", "count": 9},
         {"object": "Company", "action": "update", "count": 4, "fields": {"industry": "Robotics"}},
     ),
+    ConnectorType.O365: (
+        {"object": "Message", "action": "create", "count": 6},
+        {"object": "Message", "action": "delete", "count": 2},
+    ),
     ConnectorType.FATHOM: (
         {"object": "meetings", "action": "create", "count": 2},  # Fathom tells of no change behind the look-back
     ),

@@ -59,10 +59,20 @@ def set_up(
             _connect_by_key(database, subject, vendors[subject.connector]["credentials"]["orgs"][subject.tenant_id])
         elif find_connector(database, subject.tenant_id, subject.connector) is None:
             gtmc("connectors", "add", "--tenant", subject.tenant_id, "--type", subject.connector)
+        if subject.connector is ConnectorType.O365:
+            _consent(subject.tenant_id, vendors[subject.connector]["credentials"]["orgs"][subject.tenant_id])
     in_browser = [one for one in waiting if not isinstance(login_of(one.connector), KeyLogin)]
     with ThreadPoolExecutor(max_workers=3) as pool:
         list(pool.map(lambda one: _connect_in_browser(one, ca_file), in_browser))
     return [_found(database, subject) for subject in subjects]
+
+
+def _consent(tenant_id: str, org: Mapping[str, Any]) -> None:
+    """Accept the agreement and allow some partners' domains: without both, nothing of Office 365 is asked or kept."""
+    gtmc("o365", "accept-dpa", "--tenant", tenant_id, "--by", "demo")
+    gtmc(
+        "o365", "domains", "add", "--tenant", tenant_id, "--own", org["domain"], "--by", "demo", *org["allowed_domains"]
+    )
 
 
 def _connect_by_key(database: Database, subject: Subject, credentials: Mapping[str, Any]) -> None:
