@@ -7,6 +7,7 @@ import pytest
 
 from gtmc_pipelines.sandbox.options import SandboxOptions
 from gtmc_pipelines.sandbox.running import running
+from gtmc_pipelines_tests.connectors import customerio_scene
 from gtmc_pipelines_tests.connectors.fathom_scene import Account
 from gtmc_pipelines_tests.connectors.salesforce_scene import Org
 from gtmc_pipelines_tests.connectors.scripted_vendor import ScriptedVendor
@@ -43,3 +44,19 @@ def fathom(fathom_sandbox: dict[str, Any]) -> Account:
     found = Account.of(fathom_sandbox)
     found.ask("POST", "reset", {})
     return found
+
+
+@pytest.fixture(scope="session")
+def customerio_sandbox() -> Iterator[dict[str, Any]]:
+    """An imitated Customer.io with little data and a generous bucket."""
+    with running(SandboxOptions(vendors=("customerio",), sizes=customerio_scene.SIZES)) as announcement:
+        yield announcement
+
+
+@pytest.fixture
+def workspace(customerio_sandbox: dict[str, Any]) -> Iterator[customerio_scene.Workspace]:
+    """The workspace `acme`, as seeded, without faults."""
+    found = customerio_scene.Workspace.of(customerio_sandbox)
+    found.ask("POST", "reset", {})
+    yield found
+    found.close()

@@ -65,7 +65,7 @@ def walk(threads: Threads, fetch: Callable[[str], Listed[T]], start: str) -> Ite
 
     A `start` kept from an earlier read may have expired: then the list is walked from its beginning.
     """
-    seen = {start}
+    seen, stalled, at = {start}, set[str](), start
     upcoming: Future[Listed[T]] | None = threads.submit(fetch, start)
     while upcoming is not None:
         try:
@@ -73,12 +73,16 @@ def walk(threads: Threads, fetch: Callable[[str], Listed[T]], start: str) -> Ite
         except Broken as fault:
             if fault.code != "bad_request" or not start or seen != {start}:
                 raise
+            seen, at = {""}, ""
             listed = fetch("")
         upcoming = None
         if listed.next:
-            checked(listed.next, seen)
-            seen.add(listed.next)
-            upcoming = threads.submit(fetch, listed.next)
+            is_stalled = not listed.content and listed.next not in stalled  # nothing yet: asking again is fine, once
+            stalled |= {listed.next} if is_stalled else set()
+            checked(listed.next, seen - {at} if is_stalled else seen)
+            at = listed.next
+            seen.add(at)
+            upcoming = threads.submit(fetch, at)
         yield listed
 
 

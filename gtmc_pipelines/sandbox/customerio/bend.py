@@ -52,7 +52,7 @@ def page(
 
 def _bend_page(document: dict[str, Any], key: str, name: str, knob: Knob, own: str) -> None:
     if name == "wrapped":
-        document[key] = [{"customer": one} for one in document[key]]
+        document[key] = [{"customer": one} if key == "customers" else one for one in document[key]]
     elif name == "null_arrays":
         document[key] = document[key] or None
     elif "next" not in document:
