@@ -58,5 +58,5 @@ SUBJECT = Subject(
         Fault.HUGE_RECORD: {"fault": "huge_transcript", "bytes": 1_200_000, "count": 1},
     },
     expired=({"fault": "key_refused"},),
-    rate=Rate(2, 1.0, {"heavy_rate_limit": 2, "rate_seconds": 1}, path="/meetings"),
+    rate=Rate(3, 3.0, {"heavy_rate_limit": 3, "rate_seconds": 3}, path="/meetings"),
 )
