@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from gtmc_pipelines.cli.truth import customerio, delivrai, fathom, salesforce
+from gtmc_pipelines.cli.truth import customerio, delivrai, fathom, o365, salesforce
 from gtmc_pipelines.model.connector_types import ConnectorType
 from gtmc_pipelines.storage.canonical_rows import live_rows
 from gtmc_pipelines.storage.engine import Database
@@ -27,6 +27,7 @@ EXPECTATIONS: dict[ConnectorType, Callable[[Records], Expected]] = {
     ConnectorType.SALESFORCE: salesforce.expected,
     ConnectorType.CUSTOMERIO: customerio.expected,
     ConnectorType.DELIVRAI: delivrai.expected,
+    ConnectorType.O365: o365.expected,
     ConnectorType.FATHOM: fathom.expected,
 }
 

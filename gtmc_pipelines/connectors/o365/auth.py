@@ -9,8 +9,10 @@ Access tokens are kept in memory only, for the life of a session.
 
 from __future__ import annotations
 
+import json
 import logging
 import re
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -91,8 +93,7 @@ class TokenSource:
         self._settings = settings
         self.http = VendorSession("Microsoft's login", settings, clock=clock, sleep=sleep)
         parts = urlsplit(login_url(settings))
-        self._is_plain = parts.scheme == "http"  # only the sandbox gets that far; msal wants https
-        if self._is_plain:
+        if parts.scheme == "http":  # only the sandbox gets that far; msal wants https
             self.http.serve_plainly(parts.netloc)
         self._authority = f"https://{parts.netloc}/{directory_of(settings, credentials)}"
         self._app: Any = None
@@ -133,37 +134,55 @@ class TokenSource:
                 client_credential=app_secret(self._settings, "client_secret").reveal(),
                 authority=self._authority,
                 instance_discovery=False,  # hosts are pinned by login_url
-                http_client=_MsalHttp(self.http, urlsplit(self._authority).netloc, is_plain=self._is_plain),
+                http_client=_MsalHttp(self.http, self._authority),
             )
         return self._app
 
 
 class _MsalHttp:
-    """The `http_client` msal wants, over our session: host guard, time-outs and the sandbox's CA apply."""
+    """The `http_client` msal wants, over our session: host guard, time-outs and the sandbox's CA apply.
 
-    def __init__(self, http: VendorSession, netloc: str, *, is_plain: bool) -> None:
-        self._http, self._netloc, self._is_plain = http, netloc, is_plain
+    msal's first question, the discovery document, is answered here: where tokens come from is known, and
+    our secret goes there whatever a document might say.
+    """
 
-    def get(self, url: str, params: Any = None, headers: Any = None, **_: Any) -> requests.Response:
-        """GET at the login host."""
-        return self._http.get(self._checked(url), params=params, headers=headers)
+    def __init__(self, http: VendorSession, authority: str) -> None:
+        self._http, self._authority = http, authority
+        self._token_endpoint = f"{authority}/oauth2/v2.0/token"
+
+    def get(self, url: str, **_: Any) -> _Discovery:
+        """The discovery document of our authority. Raises Broken for anything else."""
+        if not url.startswith(f"{self._authority}/"):
+            raise refused(urlsplit(url).hostname or "", "it is not the login host")
+        return _Discovery(self._authority, self._token_endpoint)
 
     def post(self, url: str, params: Any = None, data: Any = None, headers: Any = None, **_: Any) -> requests.Response:
-        """POST at the login host."""
-        return self._http.post(self._checked(url), params=params, data=data, headers=headers)
+        """Ask for a token. Raises Broken for any other place."""
+        if url != self._token_endpoint:
+            raise refused(urlsplit(url).hostname or "", "tokens come from the login host only")
+        return self._http.post(url, params=params, data=data, headers=headers)
 
     def close(self) -> None:
         """Close connections."""
         self._http.close()
 
-    def _checked(self, url: str) -> str:
-        """The discovery document names the token endpoint: our secret goes to the login host only."""
-        parts = urlsplit(url)
-        if self._is_plain and parts.scheme == "http":
-            parts = parts._replace(scheme="https")  # the session sends it plainly again
-        if parts.scheme != "https" or parts.netloc.lower() != self._netloc.lower():
-            raise refused(parts.hostname or "", "the login host names another one for its tokens")
-        return parts.geturl()
+
+class _Discovery:
+    """What msal reads of an answer."""
+
+    status_code = 200
+    headers: Mapping[str, str] = {}
+
+    def __init__(self, authority: str, token_endpoint: str) -> None:
+        document = {
+            "issuer": f"{authority}/v2.0",
+            "authorization_endpoint": f"{authority}/oauth2/v2.0/authorize",
+            "token_endpoint": token_endpoint,
+        }
+        self.text = json.dumps(document)
+
+    def raise_for_status(self) -> None:
+        """Nothing is wrong with it."""
 
 
 def login_url(settings: ConnectorSettings) -> str:

@@ -25,6 +25,9 @@ OPTIONS = (
     Option("folders", "Mail folders to read: inbox,sentitems", _FOLDERS),
     Option("lookback_days", "How far back the first read of a mailbox goes", whole_number(1, 365)),
     Option("mail_page_size", "Messages a page", whole_number(1, 1_000)),
+    Option("mailbox_requests", "Requests a mailbox gets in any mailbox_seconds", whole_number(1, 10_000)),
+    Option("mailbox_seconds", "The seconds of that limit", whole_number(1, 600)),
+    Option("round_cap", "Messages after which a filtered delta round counts as cut", whole_number(1, 5_000)),
     Option("include_disabled_accounts", "1: shared mailboxes and disabled users too", whole_number(0, 1)),
 )
 

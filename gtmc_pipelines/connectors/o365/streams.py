@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -17,7 +18,7 @@ from gtmc_pipelines.connectors.o365.folders import ROUND_CAP, FolderReader
 from gtmc_pipelines.connectors.o365.lanes import MOST_AT_ONCE
 from gtmc_pipelines.connectors.o365.messages import Answer, Email, Item, Removal, hashed, items_of
 from gtmc_pipelines.connectors.o365.policy import Policy
-from gtmc_pipelines.model.errors import Reauthorize
+from gtmc_pipelines.model.errors import Reauthorize, Retry
 from gtmc_pipelines.model.phases import SyncMode
 from gtmc_pipelines.model.records import Page, ReadFrom, RejectedRecord, SourceRecord
 
@@ -91,10 +92,20 @@ class _Walk:
     def _in_turn(self, pool: ThreadPoolExecutor, waiting: dict[str, Future[_Fetched]]) -> Iterator[Page]:
         while waiting:
             for name in list(waiting):
-                state, answer = waiting.pop(name).result()
+                try:
+                    state, answer = waiting.pop(name).result()
+                except Retry:
+                    yield from self._fetched(waiting)
+                    raise
                 if state.phase is not Phase.DONE:  # under way while this page is taken apart and written
                     waiting[name] = pool.submit(self.readers[name].fetch, state)
                 yield self._page(name, state, answer)
+
+    def _fetched(self, waiting: dict[str, Future[_Fetched]]) -> Iterator[Page]:
+        """Pages the other folders have got while one failed for now: their progress is kept."""
+        for name, future in waiting.items():
+            with suppress(Retry, GraphRefusal):  # the first trouble is the one that is told
+                yield self._page(name, *future.result())
 
     def _page(self, name: str, state: FolderState, answer: Answer) -> Page:
         records: list[SourceRecord] = []

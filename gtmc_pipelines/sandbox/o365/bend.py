@@ -13,11 +13,11 @@ from gtmc_pipelines.sandbox.vendor import Exchange
 
 RECORD_FAULTS = {
     "leak_body": "each message carries `fields` (default subject and bodyPreview) although they were not selected; "
-    "with `only`: true just the middle one",
+    "with `only`: true just one",
     "record_without_id": "one message of a page has no id",
     "null_field": "one message has null in `field` (default sentDateTime)",
     "extra_field": "every message has an unknown `field` (default surprise) with `value`",
-    "dropped_field": "no message has `field`",
+    "dropped_field": "no message has `field` (or any of `fields`)",
     "huge_record": "one message has `bytes` (default 1000000) of text in `field` (default surprise)",
     "retyped_field": "every message has `value` (default the number 7) in `field`",
     "duplicate_item": "the first message of a page comes again at its end",
@@ -33,13 +33,16 @@ Leak = Callable[[int, str], Any]
 """Content of the n-th message of a page by name."""
 
 
-def page(document: dict[str, Any], exchange: Exchange, org: str, own_link: str, leak: Leak) -> Response:
-    """A page of messages with the faults that strike now; `own_link` leads to this page again."""
+def page(document: dict[str, Any], exchange: Exchange, org: str, own_link: str, leak: Leak, chosen: int) -> Response:
+    """A page of messages with the faults that strike now.
+
+    `own_link` leads to this page again; `chosen` is the message that faults of one message strike.
+    """
     names = (*RECORD_FAULTS, *PAGE_FAULTS) if exchange.knobs.any_on else ()
     struck = {name: knob for name in names if (knob := exchange.struck(name, org)) is not None}
     for name, knob in struck.items():
         if name in RECORD_FAULTS:
-            _bend_messages(document["value"], name, knob, leak)
+            _bend_messages(document["value"], name, knob, leak, chosen)
         else:
             _bend_page(document, name, knob, own_link)
     exchange.entry.records = len(document["value"])
@@ -48,10 +51,10 @@ def page(document: dict[str, Any], exchange: Exchange, org: str, own_link: str, 
     return Response(data, media_type="application/json; odata.metadata=minimal; charset=utf-8")
 
 
-def _bend_messages(messages: list[dict[str, Any]], name: str, knob: Knob, leak: Leak) -> None:
+def _bend_messages(messages: list[dict[str, Any]], name: str, knob: Knob, leak: Leak, chosen: int) -> None:
     if not messages:
         return
-    wish, middle = knob.parameters, len(messages) // 2
+    wish, middle = knob.parameters, min(chosen, len(messages) - 1)
     field = str(wish.get("field", _FIELDS.get(name, "")))
     if name == "leak_body":
         for place, message in enumerate(messages):
@@ -76,7 +79,8 @@ def _bend_each(messages: list[dict[str, Any]], name: str, field: str, wish: Mapp
         elif name == "retyped_field":
             message[field] = wish.get("value", 7)
         elif name == "dropped_field":
-            message.pop(field, None)
+            for each in wish.get("fields", (field,)):
+                message.pop(each, None)
 
 
 def _bend_page(document: dict[str, Any], name: str, knob: Knob, own_link: str) -> None:

@@ -11,7 +11,7 @@ from gtmc_pipelines.sandbox.options import SandboxMisuse
 from gtmc_pipelines.sandbox.vendor import Mutation
 
 _USER_FIELDS = frozenset({"accountEnabled", "displayName", "jobTitle", "mail"})
-_MAIL_FIELDS = frozenset({"mailbox", "from", "to", "cc", "folder", "reason", "isRead"})
+_MAIL_FIELDS = frozenset({"mailbox", "from", "to", "cc", "folder", "reason", "isRead", "only"})
 _STRIDE = 7919
 
 
@@ -78,11 +78,21 @@ def _some(store: Store, mutation: Mutation) -> list[Copy]:
         found = [copy for copy, patch in store.patches.items() if patch.is_deleted]
     else:
         found = [copy for copy in store.copies() if store.folder_of(copy) in ("inbox", "sentitems")]
+        if mutation.fields.get("only") == "direct":
+            found = [copy for copy in found if _is_direct(store, copy, mutation.stamp_ms)]
     if len(found) < mutation.count:
         raise SandboxMisuse(f"Only {len(found)} Message records are there to {mutation.action}.")
     start = (store.seq * _STRIDE) % max(1, len(found))
     step = max(1, len(found) // max(1, mutation.count))
     return [found[(start + turn * step) % len(found)] for turn in range(mutation.count)]
+
+
+def _is_direct(store: Store, copy: Copy, now_ms: int) -> bool:
+    """A recent mail between the mailbox's owner and one person of a suggested domain, and nobody else."""
+    mail, owner = store.mails.mail(copy[1]), store.people.owner(copy[0]).address
+    others = [one.address for one in (mail.sender, *mail.to, *mail.cc) if one.address != owner]
+    is_recent = now_ms - mail.sent_ms < 29 * 86_400_000
+    return is_recent and len(others) == 1 and store.people.is_partner(others[0]) and len(mail.mailboxes) == 1
 
 
 def _change_users(store: Store, mutation: Mutation) -> list[str]:

@@ -37,7 +37,8 @@ twenty sixty days older. Some have copies in two mailboxes, with one internetMes
 
 `object` is Message or User. Message: `create` (fields `mailbox`: user id, principal name or number; `from`, `to`, `cc`:
 addresses; `folder`), `update` (marks read or unread; with `folder` it is moved, and leaves with `reason`, default
-`changed`), `delete` and `purge` (gone for good), `undelete`. User: `update` of accountEnabled, displayName, jobTitle.
+`changed`), `delete` and `purge` (gone for good; with `"only": "direct"`, mails of one user with one person of a
+suggested domain), `undelete`. User: `update` of accountEnabled, displayName, jobTitle.
 
 ### State
 

@@ -35,11 +35,13 @@ class Mail(NamedTuple):
 class Mails:
     """All mails of an organization: seeded ones, newest first, and those created since.
 
-    `anchor_ms` is the moment before which all seeded mails were sent.
+    `anchor_ms` is the moment before which all seeded mails were sent; without `with_copies` none of them
+    reaches two mailboxes.
     """
 
-    def __init__(self, people: People, per_mailbox: int, anchor_ms: int) -> None:
+    def __init__(self, people: People, per_mailbox: int, anchor_ms: int, *, with_copies: bool = True) -> None:
         self.people, self.per_mailbox, self.anchor_ms = people, per_mailbox, anchor_ms
+        self._with_copies = with_copies and people.mailboxes > 1
         self.created: dict[int, Mapping[str, Any]] = {}
         self._key = key_of(people.seed, people.org, "mail")
         self._step_ms = SPREAD_DAYS * _DAY_MS // max(1, self.seeded + 1)
@@ -85,7 +87,7 @@ class Mails:
     def _has_colleague(self, dice: int) -> bool:
         """Whether a second mailbox of the organization holds a copy."""
         kind = dice % 10
-        return self.people.mailboxes > 1 and (kind in (6, 9) or (kind == 8 and bool(dice >> 5 & 1)))
+        return self._with_copies and (kind in (6, 9) or (kind == 8 and bool(dice >> 5 & 1)))
 
     def _parties(
         self, dice: int, me: Participant, colleague: Participant | None

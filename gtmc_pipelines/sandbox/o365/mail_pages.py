@@ -181,7 +181,8 @@ class MailPages:
         exchange = exchange_of(request)
         exchange.served(0, org)
         link = own or f"{base_of(request)}{quote(request.url.path)}?{request.url.query}"
-        response = bend.page(document, exchange, org, link, lambda n, name: content_of(store, copies[n], name))
+        chosen = next((n for n, copy in enumerate(copies) if _is_of_a_partner(store, copy)), len(copies) // 2)
+        response = bend.page(document, exchange, org, link, lambda n, name: content_of(store, copies[n], name), chosen)
         response.headers.update(_applied(prefer))
         return response
 
@@ -231,6 +232,11 @@ def _link(request: Request, name: str, token: str) -> str:
     path += f"mailFolders('{folder}')/messages" if folder else "messages"
     path += "/delta" if request.url.path.endswith("/delta") else ""
     return f"{base_of(request)}{path}?{urlencode({name: token}, safe='$')}"
+
+
+def _is_of_a_partner(store: Store, copy: Copy) -> bool:
+    mail = store.mails.mail(copy[1])
+    return any(store.people.is_partner(one.address) for one in (mail.sender, *mail.to, *mail.cc))
 
 
 def _applied(prefer: Prefer) -> dict[str, str]:

@@ -117,6 +117,10 @@ class People:
         companies = {world.company_of(number) for number in self.contacts}
         return sorted(world.company(number).domain for number in companies if number < PARTNERS * 3 // 4)
 
+    def is_partner(self, address: str) -> bool:
+        """Whether an address is on a suggested domain."""
+        return address.rpartition("@")[2].lower() in self.suggested_domains
+
     def user_json(self, user: User, changes: Mapping[str, Any]) -> dict[str, Any]:
         """A user as Graph words it, all properties we have."""
         first, _, last = user.name.partition(" ")

@@ -52,7 +52,12 @@ class O365Vendor:
         "consent_refused": "the administrator cancels at the consent page",
         "app_unknown": "the token endpoint answers AADSTS700016: no consent in this directory",
     }
-    sizes: Mapping[str, int] = {"mailboxes": 6, "mailbox_messages": 60, "mailbox_meetings": 25}
+    sizes: Mapping[str, int] = {
+        "mailboxes": 6,
+        "mailbox_messages": 60,
+        "mailbox_meetings": 25,
+        "mailbox_copies": 1,
+    }
     docs: str = DOCS
 
     def __init__(self, options: SandboxOptions, knobs: Knobs) -> None:
@@ -74,7 +79,8 @@ class O365Vendor:
         mailboxes = max(1, sizes.get("mailboxes", self.sizes["mailboxes"]))
         people = People(org, self._options.seed, sizes, mailboxes)
         count = sizes.get("mailbox_messages", self.sizes["mailbox_messages"])
-        return Store(people, Mails(people, count, anchor_ms))
+        with_copies = bool(sizes.get("mailbox_copies", self.sizes["mailbox_copies"]))
+        return Store(people, Mails(people, count, anchor_ms, with_copies=with_copies))
 
     # --- who asks
 
