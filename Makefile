@@ -49,6 +49,7 @@ up: setup ## everything, kept running until Ctrl-C
 
 bench: setup ## records per second, CPU and memory of the write path
 	@$(BIN)/python -m gtmc_pipelines_tests.bench
+	@$(BIN)/python -m gtmc_pipelines_tests.bench.meetings
 
 chaos: setup ## processes killed in the middle of syncs
 	@$(BIN)/pytest gtmc_pipelines_tests/chaos

@@ -51,6 +51,7 @@ def bench(
     transcript: Annotated[int, typer.Option(help="Characters said in each.")] = 60_000,
 ) -> None:
     """Sync them twice in a process of its own; print seconds, CPU and memory as JSON."""
+    sys.stderr.write(f"Syncing {meetings:,} meetings of {transcript:,} characters, twice: some minutes.\n")
     with tempfile.TemporaryDirectory(prefix="gtmc-bench-") as folder:
         home = Path(folder)
         home.chmod(0o755)
