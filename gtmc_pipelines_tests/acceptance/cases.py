@@ -22,6 +22,16 @@ def each_stream(fault: Fault) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(("subject", "case"), found)
 
 
+each_way = pytest.mark.parametrize(
+    ("subject", "options"),
+    [
+        pytest.param(subject, options, id=f"{subject.type.value}-{name}" if name else subject.type.value)
+        for subject in SUBJECTS
+        for name, options in {"": {}, **subject.ways}.items()
+    ],
+)
+"""Every subject, once more for each other way it can read the same."""
+
 each_limited_subject = pytest.mark.parametrize(
     "subject",
     [subject for subject in SUBJECTS if isinstance(subject.rate, Rate)],

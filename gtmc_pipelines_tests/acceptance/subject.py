@@ -104,6 +104,7 @@ class Subject:
     - `expired`: knobs after which the credentials are refused for good (on any path).
     - `consent`: what a tenant must agree to before a sync (Office 365).
     - `prepare`: more to do to the vendor after each reset, if anything.
+    - `ways`: other ways to read the same (a bulk API, a second profile), by name, as options.
     """
 
     type: ConnectorType
@@ -116,6 +117,7 @@ class Subject:
     environment: Callable[[Site], Mapping[str, Any]] = lambda site: {}
     consent: Callable[[Database, str, Site], None] | None = None
     prepare: Callable[[Site], None] | None = None
+    ways: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def probed(self) -> tuple[StreamCase, ...]:

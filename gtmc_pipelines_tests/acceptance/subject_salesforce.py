@@ -64,5 +64,6 @@ SUBJECT = Subject(
         Fault.HUGE_RECORD: {"fault": "huge_record", "bytes": 1_200_000, "count": 1},
     },
     expired=({"fault": "expired_session"}, {"fault": "revoke_grant"}),
+    ways={"bulk": {"bulk_threshold": 0, "bulk_page_records": 200}},
     rate=Exempt("Salesforce counts requests a day, not a second; a used-up day is the error table's `api_quota`."),
 )

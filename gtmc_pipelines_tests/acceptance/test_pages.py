@@ -45,9 +45,8 @@ def heals(stage: Stage) -> None:
 
 @each_stream(Fault.CURSOR_LOOP)
 def test_a_cursor_loop_is_cut_after_at_most_one_extra_page(stage: Stage, subject: Subject, case: StreamCase) -> None:
-    stage.completed()
     before = stage.site.last_seq
-    stage.completed(SyncMode.FULL)
+    stage.completed()
     straight = _asked(stage, case, before)
     before = stage.site.last_seq
     stage.site.break_(case.endpoint, **wish_for(subject, case, Fault.CURSOR_LOOP))

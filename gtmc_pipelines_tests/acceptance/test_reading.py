@@ -1,6 +1,8 @@
 """What a tenant's tables hold after a sync is what the vendor holds: at first, after changes, and resumed anywhere."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 import pytest
 
@@ -8,7 +10,7 @@ from gtmc_pipelines.model.catalog import DeleteDetection
 from gtmc_pipelines.model.counters import Counts
 from gtmc_pipelines.model.phases import SyncMode
 from gtmc_pipelines.workflows.activities import reading
-from gtmc_pipelines_tests.acceptance.cases import each_subject
+from gtmc_pipelines_tests.acceptance.cases import each_subject, each_way
 from gtmc_pipelines_tests.acceptance.conftest import MakeStage
 from gtmc_pipelines_tests.acceptance.stage import Stage
 from gtmc_pipelines_tests.acceptance.subject import Change, Exempt, Late, Subject
@@ -25,8 +27,11 @@ def test_a_probe_with_working_credentials_is_healthy_and_cheap(stage: Stage, sub
     assert 1 <= len(stage.site.journal(before)) <= 2
 
 
-@each_subject
-def test_a_first_sync_is_a_full_one_and_equals_the_vendors_truth(stage: Stage, subject: Subject) -> None:
+@each_way
+def test_a_first_sync_is_a_full_one_and_equals_the_vendors_truth(
+    make_stage: MakeStage, subject: Subject, options: Mapping[str, Any]
+) -> None:
+    stage = make_stage(dict(options))
     outcome = stage.completed()
     assert outcome.mode is SyncMode.FULL
     assert set(outcome.counts) == {case.name for case in subject.streams}
@@ -102,13 +107,13 @@ def test_deleted_records_go_by_the_feed_or_with_the_next_full_sync(stage: Stage,
     assert stage.versions() == before, "a deletion was written twice"
 
 
-@each_subject
+@each_way
 def test_resuming_from_each_checkpoint_gives_what_an_uninterrupted_sync_gives(
-    make_stage: MakeStage, subject: Subject, monkeypatch: pytest.MonkeyPatch
+    make_stage: MakeStage, subject: Subject, options: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = make_stage()
     whole.completed()
-    pieces = make_stage(GTMC_SEGMENT_RECORDS=1)
+    pieces = make_stage(dict(options), GTMC_SEGMENT_RECORDS=1)
     monkeypatch.setattr(reading, "coalesce", iter)  # each page a batch, and a segment of its own
     outcome = pieces.completed()
     assert pieces.segments > len(subject.streams) + len(subject.probed), "each stream needs several pages"
