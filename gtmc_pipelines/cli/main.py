@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from difflib import get_close_matches
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Any
 
 import typer
@@ -67,6 +68,9 @@ def _gtmc() -> None:
 
 def run() -> None:
     """Entry point: exit status 0 done, 1 failed with a sentence on stderr, 2 wrong usage."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without Unicode still gets every sentence
     try:
         app()
     except GtmcError as error:

@@ -41,6 +41,7 @@ class Database:
             pool_size=pool_size,
             max_overflow=pool_size,
             pool_pre_ping=True,
+            hide_parameters=True,  # values in a traceback may be personal
             connect_args={"options": f"{_SESSION_OPTIONS} -c role={APP_ROLE}", "connect_timeout": _CONNECT_SECONDS},
         )
 

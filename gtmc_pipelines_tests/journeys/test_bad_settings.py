@@ -56,6 +56,13 @@ def test_a_damaged_note_of_a_stack_counts_as_no_stack(empty_desk: Desk, content:
     empty_desk.gtmc("tenants", "list").refuses("no embedded stack is running")
 
 
+def test_a_terminal_without_unicode_gets_every_sentence(empty_desk: Desk) -> None:
+    ascii_only = empty_desk.with_(PYTHONIOENCODING="ascii")
+    assert "gtmc up" in ascii_only.gtmc("tenants", "list").err
+    shown = ascii_only.gtmc("doctor")
+    assert (shown.status, shown.err) == (0, "")
+
+
 def test_a_home_that_is_no_folder_is_refused(empty_desk: Desk) -> None:
     file = empty_desk.home / "file"
     file.touch()

@@ -56,6 +56,17 @@ def test_no_secret_stands_in_the_file(running: StackState, tmp_path: Path) -> No
         assert file.stat().st_mode & 0o077 == 0
 
 
+def test_client_secrets_stand_in_a_file_of_their_own_and_are_found_all_the_same(tmp_path: Path) -> None:
+    state = StackState(tmp_path)
+    state.write({"SALESFORCE_CLIENT_ID": "app", "SALESFORCE_CLIENT_SECRET": "hush-hush"}, ADDRESSES, None)
+    assert "hush-hush" not in state.file.read_text()
+    assert load_settings().required("salesforce_client_secret").get_secret_value() == "hush-hush"
+    (kept,) = [file for file in tmp_path.iterdir() if "hush-hush" in file.read_text()]
+    assert kept.stat().st_mode & 0o077 == 0
+    state.remove()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_stack_that_is_gone_tells_nothing(running: StackState, tmp_path: Path) -> None:
     content = json.loads(running.file.read_text())
     running.file.write_text(json.dumps({**content, "pid": 2**22 + 1}))
