@@ -59,4 +59,5 @@ SUBJECT = Subject(
     },
     expired=({"fault": "key_refused"},),
     rate=Rate(3, 3.0, {"heavy_rate_limit": 3, "rate_seconds": 3}, path="/meetings"),
+    ways={"recordings": {"include_mode": "recordings"}},
 )

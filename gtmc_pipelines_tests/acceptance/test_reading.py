@@ -111,7 +111,7 @@ def test_deleted_records_go_by_the_feed_or_with_the_next_full_sync(stage: Stage,
 def test_resuming_from_each_checkpoint_gives_what_an_uninterrupted_sync_gives(
     make_stage: MakeStage, subject: Subject, options: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = make_stage()
+    whole = make_stage(dict(options))
     whole.completed()
     pieces = make_stage(dict(options), GTMC_SEGMENT_RECORDS=1)
     monkeypatch.setattr(reading, "coalesce", iter)  # each page a batch, and a segment of its own
