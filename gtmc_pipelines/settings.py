@@ -85,6 +85,9 @@ class Settings(BaseSettings):
     temporal_namespace: str = _variable("TEMPORAL_NAMESPACE", "default", description="Temporal namespace")
     temporal_ui_url: str | None = _variable("GTMC_TEMPORAL_UI_URL", description="Base URL for links to workflows")
     dagster_url: str | None = _variable("GTMC_DAGSTER_URL", description="Base URL of the Dagster UI")
+    alert_webhook_url: SecretStr | None = _variable(
+        "GTMC_ALERT_WEBHOOK_URL", description="Webhook (Slack or alike) told of failed and recovered syncs"
+    )
     task_queue: str = _variable("GTMC_TASK_QUEUE", "connector-sync", description="Temporal task queue of the worker")
 
     encryption_key: SecretStr | None = _variable(
@@ -190,6 +193,13 @@ class Settings(BaseSettings):
     @classmethod
     def _an_address_for_browsers(cls, url: str | None) -> str | None:
         if url is not None and not _WEB_URL.fullmatch(url):
+            raise ValueError("must begin with http:// or https://")
+        return url
+
+    @field_validator("alert_webhook_url")
+    @classmethod
+    def _an_address_for_posts(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not _WEB_URL.fullmatch(url.get_secret_value()):
             raise ValueError("must begin with http:// or https://")
         return url
 
