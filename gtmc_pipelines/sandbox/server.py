@@ -130,7 +130,8 @@ async def _until_signal(options: SandboxOptions, announce: Callable[[dict[str, A
 def _listen(options: SandboxOptions, vendor: str, step: int) -> socket.socket:
     position = list(VENDORS).index(vendor)
     port = options.first_port + 2 * position + step if options.first_port else 0
-    listener = socket.socket(socket.AF_INET6 if ":" in options.host else socket.AF_INET)
+    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # named: else asyncio leaves Nagle on
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((options.host, port))
