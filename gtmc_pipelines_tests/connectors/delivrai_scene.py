@@ -22,7 +22,7 @@ from gtmc_pipelines.vault.secret import Secret
 
 CONNECTOR = DelivraiConnector()
 SIGNALS, COMPANIES = "intent_signals", "company_enrichment"
-PUBLIC = {"profile": "public", "topic_id": "4eyes_112"}
+PUBLIC: dict[str, Any] = {"profile": "public", "topic_id": "4eyes_112"}
 FAST = 1_000
 
 

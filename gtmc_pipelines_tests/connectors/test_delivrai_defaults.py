@@ -16,7 +16,7 @@ from gtmc_pipelines.model.connector_types import ConnectorType
 from gtmc_pipelines.model.entities import Entity
 from gtmc_pipelines.model.errors import Reject
 
-SIGNAL = {
+SIGNAL: dict[str, Any] = {
     "id": "sig_1",
     "personId": "p_9",
     "personEmail": "Kim@Example.test",
@@ -27,7 +27,7 @@ SIGNAL = {
     "dwellTimeSeconds": 42.5,
     "sessionId": "s_3",
 }
-EVENT = {
+EVENT: dict[str, Any] = {
     "event_type": "page_view",
     "timestamp_ms": 1_768_469_400_000,
     "hem": "9f2c",
@@ -112,7 +112,7 @@ def test_an_event_of_the_public_api_makes_the_same_row_as_a_signal() -> None:
 def test_an_event_without_an_id_is_named_by_what_happened_and_not_by_its_spelling() -> None:
     one, _ = records.event(_bytes(EVENT))
     again, _ = records.event(_bytes({**dict(reversed(EVENT.items())), "new_column": 1}))
-    other, _ = records.event(_bytes({**EVENT, "timestamp_ms": EVENT["timestamp_ms"] + 1}))  # type: ignore[operator]
+    other, _ = records.event(_bytes({**EVENT, "timestamp_ms": EVENT["timestamp_ms"] + 1}))
     assert one.external_id == again.external_id
     assert one.external_id != other.external_id
 

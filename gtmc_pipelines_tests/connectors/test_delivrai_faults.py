@@ -20,8 +20,8 @@ from gtmc_pipelines_tests.connectors.delivrai_scene import (
     records_of,
 )
 
-AUDIENCE = {"profile": "public", "audience_id": "7", "limit": 40}
-TOPIC = {**PUBLIC, "limit": 40}
+AUDIENCE: dict[str, Any] = {"profile": "public", "audience_id": "7", "limit": 40}
+TOPIC: dict[str, Any] = {**PUBLIC, "limit": 40}
 SECRETIVE = b'{"error":"kim@example.test may not","status":"x"}'
 
 
@@ -184,6 +184,9 @@ def test_the_public_profile_says_which_choice_is_missing(org: Organization) -> N
     with pytest.raises(Broken) as caught:
         org.read(COMPANIES, profile="public")
     assert caught.value.code == "topic_not_chosen"
+    health = org.health(profile="public")
+    assert not health.is_healthy
+    assert "neither is chosen" in health.detail
 
 
 @pytest.mark.parametrize("options", [{"profile": "other"}, {"limit": "many"}, {"base_url": "http://10.0.0.1"}])

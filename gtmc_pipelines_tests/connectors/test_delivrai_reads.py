@@ -23,8 +23,8 @@ from gtmc_pipelines_tests.connectors.delivrai_scene import (
     soon,
 )
 
-WINDOWS = {"until_parameter": "until"}
-AUDIENCE = {"profile": "public", "audience_id": "7"}
+WINDOWS: dict[str, Any] = {"until_parameter": "until"}
+AUDIENCE: dict[str, Any] = {"profile": "public", "audience_id": "7"}
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from gtmc_pipelines_tests.storage.write_scene import FieldMapper, Scene, record
 pytestmark = pytest.mark.services
 
 ACCOUNT = FieldMapper("accounts", ("name", "domain", "industry", "employee_count", "annual_revenue"))
-FACTS = {"industry": "Energy", "employee_count": 42, "annual_revenue": 1_200_000.5}
+FACTS: dict[str, Any] = {"industry": "Energy", "employee_count": 42, "annual_revenue": 1_200_000.5}
 
 
 def _scene(database: Database, tenant: str, kind: ConnectorType) -> Scene:

@@ -8,7 +8,7 @@ from gtmc_pipelines.connectors.contract import ConnectorSettings, CredentialSour
 from gtmc_pipelines.connectors.delivrai.api import DelivraiSession
 from gtmc_pipelines.connectors.delivrai.defaults import DEFAULT_MAPPINGS, SOURCE_FIELDS
 from gtmc_pipelines.connectors.delivrai.dialect import OPTIONS
-from gtmc_pipelines.connectors.delivrai.streams import read_stream
+from gtmc_pipelines.connectors.delivrai.streams import check_choices, read_stream
 from gtmc_pipelines.connectors.login import KeyLogin
 from gtmc_pipelines.mapping.entry import MappingEntry
 from gtmc_pipelines.model.catalog import STREAMS, Stream
@@ -34,9 +34,10 @@ class DelivraiConnector:
         return DelivraiSession(credentials, settings)
 
     def health_check(self, session: DelivraiSession) -> Health:
-        """Asks the health path of the contract in use."""
+        """Asks the health path of the contract in use, and whether the public API knows what to read."""
         try:
             session.probe()
+            check_choices(session)
         except GtmcError as error:
             return Health(False, session.health_url, str(error))
         facts = {"profile": session.dialect.profile}

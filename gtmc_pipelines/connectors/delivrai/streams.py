@@ -11,6 +11,7 @@ import msgspec
 
 from gtmc_pipelines.connectors.delivrai import records
 from gtmc_pipelines.connectors.delivrai.api import DelivraiSession
+from gtmc_pipelines.connectors.delivrai.dialect import Dialect
 from gtmc_pipelines.connectors.delivrai.envelope import envelope_of
 from gtmc_pipelines.connectors.delivrai.walk import Fetched, Place, Step, walk
 from gtmc_pipelines.model.errors import Broken
@@ -147,6 +148,24 @@ class _SignalReader:
         return fetch
 
 
+def check_choices(session: DelivraiSession) -> None:
+    """Raise Broken when the public API can't be read for want of a project, or of a topic or audience."""
+    if not session.dialect.is_public:
+        return
+    if not session.dialect.pixel_id:
+        session.project_id()
+    _check_enrichment(session.dialect)
+
+
+def _check_enrichment(dialect: Dialect) -> None:
+    if not (dialect.topic_id or dialect.audience_id):
+        raise Broken(
+            "topic_not_chosen",
+            "Delivr.ai's public API enriches companies by a topic or an audience, and neither is chosen.",
+            next_step="Add the connector again with --option topic_id=… or audience_id=….",
+        )
+
+
 def _companies(session: DelivraiSession) -> Callable[[int, str], Fetched]:
     """What gets one page of companies: of the platform's contract, of an audience, or of a topic."""
     dialect = session.dialect
@@ -156,12 +175,7 @@ def _companies(session: DelivraiSession) -> Callable[[int, str], Fetched]:
         scope = {"project_id": session.project_id(), "page_size": str(min(_AUDIENCE_PAGE, dialect.limit))}
         path = f"/api/v1/audiences/{dialect.audience_id}/records"
         return lambda _, cursor: _company_page(session, cursor, scope, path)
-    if not dialect.topic_id:
-        raise Broken(
-            "topic_not_chosen",
-            "Delivr.ai's public API enriches companies by a topic or an audience, and neither is chosen.",
-            next_step="Add the connector again with --option topic_id=… or audience_id=….",
-        )
+    _check_enrichment(dialect)
     wish: dict[str, Any] = {"topic_id": dialect.topic_id, "page_size": min(_TOPIC_PAGE, dialect.limit)}
     return lambda _, cursor: _topic_page(session, cursor, wish)
 
