@@ -19,6 +19,8 @@ _DELETES = {
     DeleteDetection.NONE: "An event log: nothing is ever deleted.",
 }
 
+_CONSENT = {ConnectorType.O365: " and whose data-processing agreement is accepted"}
+
 
 def raw_description(stream: Stream) -> str:
     """Description of a raw extract."""
@@ -45,7 +47,8 @@ def canonical_description(connector: ConnectorType, entity: Entity) -> str:
             "field mapping. The lineage shown here is that of the default mapping.",
             "A row changes only when the record did, and an older version never overwrites a newer one. "
             "Records that can't be mapped become dead letters and are counted as failed. "
-            f"Materializing this asset alone syncs the streams that feed it ({streams}).",
+            "Materializing canonical assets without their raw extracts maps the stored raw records again and asks "
+            "the vendor nothing: use it after a change of the mapping.",
             how_to_run(connector),
         )
     )
@@ -56,7 +59,8 @@ def how_to_run(connector: ConnectorType) -> str:
     return "\n".join(
         (
             "**How to run it.** Materialize a tenant: an incremental sync. A partition is a tenant whose "
-            f"{connector.label} connector is connected (set `{partitions_name(connector)}`).",
+            f"{connector.label} connector is connected{_CONSENT.get(connector, '')} "
+            f"(set `{partitions_name(connector)}`).",
             "",
             "A backfill of several tenants reads everything again (a full sync); nothing is emptied first. "
             "Dagster launches a *single* selected tenant as a plain run, so for one tenant ask for it in the "
@@ -71,5 +75,8 @@ def how_to_run(connector: ConnectorType) -> str:
             "",
             "The sync itself is a Temporal workflow. A run that is killed leaves it running and a re-execution "
             "attaches to it again; a run that is terminated here cancels it.",
+            "",
+            "**When something is wrong.** The checks of this asset say what, for which tenants, and what to do; "
+            "each can be executed alone and starts no sync.",
         )
     )

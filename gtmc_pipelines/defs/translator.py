@@ -21,6 +21,9 @@ from gtmc_pipelines.model.entities import ENTITIES, Entity
 RAW_LAYOUT = "1"
 """Code version of raw extracts: raise it when what a raw row holds changes its meaning."""
 
+_ICON = {ConnectorType.O365: "microsoft"}
+"""Kinds that Dagster has an icon for, where the type key is none of them."""
+
 
 def asset_specs(connector: ConnectorType, mappings: Mappings) -> list[dg.AssetSpec]:
     """Raw extracts, then canonical tables of one connector type; every asset skippable."""
@@ -69,7 +72,7 @@ def _canonical_spec(connector: ConnectorType, entity: Entity, mappings: Mappings
 def _shared(connector: ConnectorType) -> dict[str, Any]:
     return {
         "group_name": str(connector),
-        "kinds": {str(connector), "postgres", "temporal"},
+        "kinds": {_ICON.get(connector, str(connector)), "postgres", "temporal"},
         "owners": [OWNER],
         "partitions_def": tenants_of(connector),
         "skippable": True,

@@ -1,0 +1,71 @@
+"""Previews: a few rows of a tenant as a Markdown table on the asset's page, personal data masked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from gtmc_pipelines.model.catalog import stream_of
+from gtmc_pipelines.model.connector_types import ConnectorType
+from gtmc_pipelines.model.entities import ENTITIES, EntitySpec, Kind
+from gtmc_pipelines.vault.masking import mask_row
+
+if TYPE_CHECKING:
+    from gtmc_pipelines.storage.engine import Database
+
+ROWS = 5
+_COLUMNS = 8
+_LONGEST_CELL = 48
+
+_LEFT_OUT = frozenset({"transcript", "summary", "participants", "title", "content_url"})
+"""Columns that are long, or whose free text may name anybody."""
+
+_BY_TABLE = {spec.table: spec for spec in ENTITIES.values()}
+
+
+def with_preview(database: Database, event: dg.AssetMaterialization) -> dg.AssetMaterialization:
+    """The event with a preview of its partition in its metadata; unchanged when there is nothing to show."""
+    rows = preview_rows(database, event.asset_key, str(event.partition))
+    if not rows:
+        return event
+    return event.with_metadata({**event.metadata, "preview": dg.MetadataValue.md(as_markdown(rows))})
+
+
+def preview_rows(database: Database, key: dg.AssetKey, tenant: str) -> list[dict[str, Any]]:
+    """At most `ROWS` rows behind an asset's key, masked. Raw extracts show no payload, canonical tables no JSON."""
+    from gtmc_pipelines.storage.samples import sample_extracts, sample_rows
+
+    connector, layer, name = ConnectorType(key.path[0]), key.path[1], key.path[2]
+    if layer == "raw":
+        stream = stream_of(connector, name)
+        found = [] if stream is None else sample_extracts(database, tenant, stream, ROWS)
+    else:
+        found = sample_rows(database, tenant, name, connector.value, preview_columns(_BY_TABLE[name]), ROWS)
+    moments = [{column: value for column, value in row.items() if isinstance(value, datetime)} for row in found]
+    return [mask_row(row) | moment for row, moment in zip(found, moments, strict=True)]
+
+
+def preview_columns(spec: EntitySpec) -> list[str]:
+    """Columns worth showing: the id, then the first fields that are neither JSON nor free text."""
+    plain = [field.column for field in spec.fields if field.kind is not Kind.JSON and field.column not in _LEFT_OUT]
+    return ["external_id", *plain][:_COLUMNS]
+
+
+def as_markdown(rows: Sequence[dict[str, Any]]) -> str:
+    """The rows as a Markdown table; times to the minute in UTC, nothing for null, long texts cut."""
+    import pandas as pd  # heavy: 0.4 s, and only a run that shows something pays for it
+
+    frame = pd.DataFrame([{column: _cell(value) for column, value in row.items()} for row in rows])
+    return str(frame.to_markdown(index=False, disable_numparse=True))
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%d %H:%M")
+    text = str(value).replace("\n", " ").replace("|", "\\|")
+    return text if len(text) <= _LONGEST_CELL else f"{text[: _LONGEST_CELL - 1]}…"

@@ -1,0 +1,80 @@
+"""A preview shows what rows look like and nobody's data."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import dagster as dg
+import pytest
+
+from gtmc_pipelines.defs.preview import as_markdown, preview_columns, preview_rows, with_preview
+from gtmc_pipelines.model.entities import ENTITIES, Entity
+from gtmc_pipelines.storage.engine import Database
+from gtmc_pipelines.storage.statements import run
+from gtmc_pipelines_tests.defs.check_scene import CheckScene, sheet
+
+PEOPLE = dg.AssetKey(["salesforce", "canonical", "people"])
+CONTACTS = dg.AssetKey(["salesforce", "raw", "contacts"])
+SECRETS = ("Kim", "Berg", "kim.berg", "5550100", "Nickname")
+
+
+@pytest.fixture
+def scene(database: Database, tenant: str) -> CheckScene:
+    """Seven people of one tenant, raw and canonical."""
+    scene = CheckScene.of(database, tenant)
+    sync = scene.synced(1, contacts=sheet(7))
+    raw = ({"LastName": "Berg", "Email": "kim.berg@example.com", "Nickname": "Kim"} for _ in range(7))
+    scene.landed(raw, stream="contacts", sync=sync)
+    with database.tenant(tenant) as handle:
+        for number in range(7):
+            run(
+                handle,
+                "INSERT INTO people (id, tenant_id, source, external_id, first_name, last_name, email, title, phone,"
+                " source_data) VALUES (%(id)s, %(tenant)s, 'salesforce', %(external)s, 'Kim', 'Berg',"
+                " 'kim.berg@example.com', 'Head of | Pipes', '+49 30 5550100', '{\"Nickname\": \"Kim\"}')",
+                {"id": f"{tenant}-{number}", "tenant": tenant, "external": f"003{number}"},
+            )
+    return scene
+
+
+@pytest.mark.services
+@pytest.mark.parametrize("key", [PEOPLE, CONTACTS], ids=["canonical", "raw"])
+def test_five_rows_are_shown_and_nobody_can_be_told_from_them(
+    key: dg.AssetKey, scene: CheckScene, database: Database
+) -> None:
+    event = dg.AssetMaterialization(key, partition=scene.tenant, metadata={"created": 7})
+    shown = with_preview(database, event).metadata
+    table = str(shown["preview"].value)
+    assert isinstance(shown["preview"], dg.MarkdownMetadataValue)
+    assert shown["created"].value == 7
+    assert len(table.splitlines()) == 2 + 5
+    assert not [secret for secret in SECRETS if secret in table]
+
+
+@pytest.mark.services
+def test_enough_is_left_to_recognise_a_row(scene: CheckScene, database: Database) -> None:
+    first = preview_rows(database, PEOPLE, scene.tenant)[0]
+    assert first["external_id"] == "0036"
+    assert first["email"] == "k•••@e•••.com"
+    assert first["last_name"] == "B•••"
+
+
+@pytest.mark.services
+def test_a_tenant_without_rows_has_no_preview(tenant: str, database: Database) -> None:
+    event = dg.AssetMaterialization(PEOPLE, partition=tenant)
+    assert with_preview(database, event) is event
+
+
+@pytest.mark.parametrize("entity", list(Entity))
+def test_columns_that_hold_free_text_or_json_are_left_out(entity: Entity) -> None:
+    shown = set(preview_columns(ENTITIES[entity]))
+    assert not shown & {"transcript", "summary", "participants", "source_data", "properties", "sentiment"}
+    assert 2 <= len(shown) <= 8
+
+
+def test_cells_are_short_and_cannot_break_the_table() -> None:
+    text = as_markdown([{"a": "x|y\nz", "b": None, "c": datetime(2026, 1, 2, 3, 4, tzinfo=UTC), "d": "w" * 90}])
+    row = text.splitlines()[2]
+    assert "x\\|y z" in row
+    assert "2026-01-02 03:04" in row
+    assert "w" * 47 + "…" in row
