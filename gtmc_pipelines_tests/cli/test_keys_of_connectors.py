@@ -9,8 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from gtmc_pipelines.cli.key_input import read_keys
 from gtmc_pipelines.cli.main import app

@@ -49,7 +49,8 @@ class Api:
         return self.control("POST", "mutate", {"org": "acme", "object": kind, "action": action, **wish})
 
     def all(self, key: str, path: str, **query: Any) -> list[dict[str, Any]]:
-        found, start = [], ""
+        found: list[dict[str, Any]] = []
+        start = ""
         while True:
             page = self.get(path, **query, **({"start": start} if start else {})).json()
             found += page[key] or []
@@ -93,6 +94,7 @@ def test_the_filter_tree_is_understood_and_bad_ones_are_refused(api: Api) -> Non
     assert len(trials) + len(others) == 120
     both = api.post("customers", {"filter": {"or": [trial, {"not": trial}]}}, limit=1000).json()["identifiers"]
     assert len(both) == 120
+    bad: dict[str, Any]
     for bad in ({}, {"filter": {}}, {"filter": {"attribute": {"field": "created_at", "operator": "gt", "value": 1}}}):
         answer = api.post("customers", bad)
         assert answer.status_code == 400
