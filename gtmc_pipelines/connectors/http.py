@@ -104,6 +104,11 @@ class VendorSession(requests.Session):
     def close(self) -> None:
         """Close connections and end any waiting; later calls raise Retry (`session_closed`)."""
         self._closed.set()
+        for adapter in self.adapters.values():
+            if isinstance(adapter, requests.adapters.HTTPAdapter):
+                pools = adapter.poolmanager.pools  # urllib3 leaves open what a fault's traceback still refers to
+                for key in pools.keys():  # noqa: SIM118 - it can't be iterated over otherwise
+                    pools[key].close()
         super().close()
 
     def pause(self, seconds: float) -> None:
