@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import string
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache, lru_cache
 from importlib.metadata import version
+from math import fsum
 from typing import Any, Protocol
 
 from gtmc_pipelines.mapping.meetings import utterances
@@ -21,6 +22,7 @@ PIECE_WORDS = 60
 _SHORT = 40  # characters: "Yes, exactly." is said a thousand times, and scored once
 _DIGITS = 4
 _latest = threading.local()
+_Weighed = tuple[float, int]
 
 
 class _Analyzer(Protocol):
@@ -60,16 +62,20 @@ def _scored(transcript: Any) -> dict[str, Any] | None:
     said = utterances(transcript)
     if not said:
         return None
-    sums: dict[str, tuple[float, int]] = {}
+    by_speaker: dict[str, list[_Weighed]] = {}
     for name, text in said:
-        total, weight = sums.get(name, (0.0, 0))
-        sums[name] = (total + compound(text) * len(text), weight + len(text))
+        by_speaker.setdefault(name, []).append((compound(text), len(text)))
     speakers = [
-        {"speaker": name, "score": round(total / weight, _DIGITS), "characters": weight}
-        for name, (total, weight) in sums.items()
+        {"speaker": name, "score": _mean(weighed), "characters": sum(length for _, length in weighed)}
+        for name, weighed in by_speaker.items()
     ]
-    score = sum(total for total, _ in sums.values()) / sum(weight for _, weight in sums.values())
-    return {"method": METHOD, "version": method_version(), "score": round(score, _DIGITS), "speakers": speakers}
+    score = _mean([one for weighed in by_speaker.values() for one in weighed])
+    return {"method": METHOD, "version": method_version(), "score": score, "speakers": speakers}
+
+
+def _mean(weighed: Sequence[_Weighed]) -> float:
+    """Mean of (score, characters). Exactly summed, so that it doesn't depend on who spoke first."""
+    return round(fsum(score * length for score, length in weighed) / sum(length for _, length in weighed), _DIGITS)
 
 
 def compound(text: str) -> float:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
+from math import fsum
 from typing import Any
 
 from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
@@ -70,7 +71,7 @@ def _score(said: Iterable[Record]) -> Decimal | None:
     length = sum(map(len, texts))
     if not length:
         return None
-    total = sum(float(_analyzer().polarity_scores(text)["compound"]) * len(text) for text in texts)
+    total = fsum(float(_analyzer().polarity_scores(text)["compound"]) * len(text) for text in texts)
     return Decimal(str(round(total / length, 4)))
 
 
