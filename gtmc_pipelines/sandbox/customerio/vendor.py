@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -23,14 +21,14 @@ from gtmc_pipelines.sandbox.customerio import people_pages as people
 from gtmc_pipelines.sandbox.customerio.bend import PAGE_FAULTS, RECORD_FAULTS
 from gtmc_pipelines.sandbox.customerio.changes import change
 from gtmc_pipelines.sandbox.customerio.docs import DOCS
-from gtmc_pipelines.sandbox.customerio.errors import ApiError, bad_request, meta_error, not_found, unauthorized
-from gtmc_pipelines.sandbox.customerio.workspace import REQUESTS_PER_SECOND, SIZES, Workspace
+from gtmc_pipelines.sandbox.customerio.door import DOOR_FAULTS, THROTTLED, Door, region_of
+from gtmc_pipelines.sandbox.customerio.errors import ApiError, meta_error, not_found
+from gtmc_pipelines.sandbox.customerio.workspace import SIZES, Workspace
 from gtmc_pipelines.sandbox.knobs import Knobs
 from gtmc_pipelines.sandbox.options import SandboxOptions
 from gtmc_pipelines.sandbox.vendor import Mutation, exchange_of
 
 _CHUNK = 500
-_THROTTLED = f"rate limited to {REQUESTS_PER_SECOND} requests per 1s"
 
 Page = Callable[[Request, Workspace], Awaitable[Response]]
 
@@ -42,10 +40,7 @@ class CustomerioVendor:
     faults: Mapping[str, str] = {
         **RECORD_FAULTS,
         **PAGE_FAULTS,
-        "expired_key": "401, as for a withdrawn key",
-        "forbidden": "403, as for a key without permission",
-        "daily_quota": "429 without Retry-After, as when the day's quota is used up",
-        "stale_start": "400 for a `start` that was good before",
+        **DOOR_FAULTS,
         "meta_error": "`status` (default 400) with an error under `meta`",
         "docs_probe": "GET /v1/accounts/region answers with an App key; stays on until removed",
     }
@@ -64,23 +59,18 @@ class CustomerioVendor:
         """Back to the beginning."""
         seed, sizes = self._options.seed, self._options.sizes
         self._workspaces = {name: Workspace(name, seed, sizes, self._anchor) for name in self.orgs}
-        self._by_key = {
-            (region, key): workspace
-            for workspace in self._workspaces.values()
-            for region, key in (("us", workspace.api_key), ("eu", workspace.eu_api_key))
-        }
+        self._door = Door(self._workspaces.values())
 
     # --- who asks
 
     def org_of(self, connection: HTTPConnection) -> str | None:
         """The workspace of the key in the Authorization header, whatever its region."""
-        key = _bearer(connection)
-        found = self._by_key.get(("us", key)) or self._by_key.get(("eu", key)) or self._tracked(connection)
+        found = self._door.known(connection)
         return found.name if found else None
 
     def trouble(self, status: int, connection: HTTPConnection) -> Response:
         """A 429 or 5xx in Customer.io's words."""
-        return ApiError(status, _THROTTLED if status == 429 else "internal error").response()
+        return ApiError(status, THROTTLED if status == 429 else "internal error").response()
 
     def credentials(self) -> dict[str, Any]:
         """Per org an App API key for either region, and a Track key pair."""
@@ -98,46 +88,18 @@ class CustomerioVendor:
             "eu_path": "/eu",
         }
 
-    def _admitted(self, request: Request) -> Workspace:
-        """The workspace whose key a request carries, once its bucket has a place."""
-        region = "eu" if request.scope.get("root_path", "").endswith("/eu") else "us"
-        workspace = self._by_key.get((region, _bearer(request)))
-        if workspace is None:
-            raise unauthorized()
-        exchange = exchange_of(request)
-        if not workspace.admits():
-            raise ApiError(429, _THROTTLED, {"Retry-After": "1"})
-        if exchange.struck("daily_quota", workspace.name):
-            raise ApiError(429, "daily quota exceeded")
-        if exchange.struck("expired_key", workspace.name):
-            raise unauthorized()
-        if exchange.struck("forbidden", workspace.name):
-            raise ApiError(403, "forbidden")
-        if request.query_params.get("start") and exchange.struck("stale_start", workspace.name):
-            raise bad_request("start is not valid")
-        return workspace
-
     def _served(self, page: Page) -> Callable[[Request], Awaitable[Response]]:
         async def answer(request: Request) -> Response:
-            workspace = self._admitted(request)
+            workspace = self._door.admitted(request)
             if knob := exchange_of(request).struck("meta_error", workspace.name):
                 return meta_error(int(knob.parameters.get("status", 400)), "the request could not be served")
             return await page(request, workspace)
 
         return answer
 
-    def _tracked(self, connection: HTTPConnection) -> Workspace | None:
-        kind, _, text = connection.headers.get("authorization", "").partition(" ")
-        try:
-            pair = base64.b64decode(text, validate=True).decode() if kind.lower() == "basic" else ""
-        except (binascii.Error, UnicodeDecodeError):
-            return None
-        matching = (one for one in self._workspaces.values() if pair == f"{one.site_id}:{one.track_key}")
-        return next(matching, None)
-
     async def _track_region(self, request: Request) -> Response:
         """`GET /api/v1/accounts/region` of the Track host."""
-        workspace = self._tracked(request)
+        workspace = self._door.tracked(request)
         if workspace is None:
             return meta_error(401, "unauthorized")
         return JSONResponse({"url": "track.customer.io", "region": "us", "environment_id": workspace.number})
@@ -146,8 +108,7 @@ class CustomerioVendor:
         """The probe of the product documentation: not among the App API's paths unless the knob is on."""
         if self._knobs.standing("docs_probe", self.name, workspace.name) is None:
             raise not_found()
-        region = "eu" if request.scope.get("root_path", "").endswith("/eu") else "us"
-        return JSONResponse({"region": region, "environment_id": workspace.number})
+        return JSONResponse({"region": region_of(request), "environment_id": workspace.number})
 
     # --- changes and truth
 
@@ -256,8 +217,3 @@ async def _no_route(request: Request, error: Exception) -> Response:
         if error.status_code == 405
         else not_found().response()
     )
-
-
-def _bearer(connection: HTTPConnection) -> str:
-    kind, _, key = connection.headers.get("authorization", "").partition(" ")
-    return key.strip() if kind.lower() == "bearer" else ""
