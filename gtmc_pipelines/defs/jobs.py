@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from dagster import AssetSelection, define_asset_job
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
@@ -10,6 +12,7 @@ from gtmc_pipelines.model.connector_types import ConnectorType
 from gtmc_pipelines.model.phases import SyncMode
 
 
+@cache  # sensors name the very same object
 def sync_job(connector: ConnectorType) -> UnresolvedAssetJobDefinition:
     """`<type>_sync`: incremental unless config or a backfill says otherwise."""
     return define_asset_job(
@@ -20,6 +23,7 @@ def sync_job(connector: ConnectorType) -> UnresolvedAssetJobDefinition:
     )
 
 
+@cache
 def full_sync_job(connector: ConnectorType) -> UnresolvedAssetJobDefinition:
     """`<type>_full_sync`: the same assets, everything read again, even for one tenant."""
     return define_asset_job(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from gtmc_pipelines.model.catalog import STREAMS, CursorKind
 from gtmc_pipelines.model.connector_types import ConnectorType
 from gtmc_pipelines.model.counters import Counts
-from gtmc_pipelines.model.phases import SyncMode
+from gtmc_pipelines.model.phases import SyncMode, Trigger
 
 if TYPE_CHECKING:
     from gtmc_pipelines.storage.sync_history import SyncLog
@@ -41,6 +43,7 @@ class SyncFacts:
     complete: frozenset[str]
     watermarks: Mapping[str, str]
     seconds: float | None = None
+    is_renormalized: bool = False  # canonical rows were made from raw ones; no vendor was called
 
     def total_of(self, streams: tuple[str, ...]) -> Counts:
         """The sheets of these streams added up."""
@@ -51,11 +54,12 @@ class SyncFacts:
         return bool(streams) and self.complete.issuperset(streams)
 
 
-def facts_of(log: SyncLog, *, url: str, watermarks: Mapping[str, str]) -> SyncFacts:
+def facts_of(log: SyncLog, *, url: str) -> SyncFacts:
     """The facts a sync log states, whoever started the sync."""
+    connector = ConnectorType(log.connector)
     return SyncFacts(
         tenant=log.tenant_id,
-        connector=ConnectorType(log.connector),
+        connector=connector,
         mode=log.sync_type,
         workflow_id=log.workflow_id or "",
         workflow_run_id=log.workflow_run_id or "",
@@ -63,9 +67,17 @@ def facts_of(log: SyncLog, *, url: str, watermarks: Mapping[str, str]) -> SyncFa
         sync_log_id=log.id,
         counts={stream: log.counts_of(stream) for stream in log.stream_counts},
         complete=frozenset(s for s, sheet in log.stream_counts.items() if sheet.get("state") == "complete"),
-        watermarks=watermarks,
+        watermarks=_watermarks(connector, log.cursor_after),
         seconds=log.seconds,
+        is_renormalized=log.trigger == Trigger.RENORMALIZE,
     )
+
+
+def _watermarks(connector: ConnectorType, cursor: str | None) -> dict[str, str]:
+    """From a log's cursor; a vendor's opaque token says nothing to people, and slices are only counted there."""
+    plain = {stream.name for stream in STREAMS[connector] if stream.cursor_kind is not CursorKind.TOKEN}
+    marks: dict[str, object] = json.loads(cursor) if cursor else {}
+    return {stream: mark for stream, mark in marks.items() if stream in plain and isinstance(mark, str)}
 
 
 def materialization(key: dg.AssetKey, facts: SyncFacts, streams: tuple[str, ...]) -> dg.AssetMaterialization:
@@ -98,7 +110,7 @@ def sync_metadata(facts: SyncFacts, streams: tuple[str, ...]) -> Metadata:
     found["balanced"] = dg.MetadataValue.bool(total.is_balanced)
     if facts.seconds is not None:
         found["duration_seconds"] = dg.MetadataValue.float(round(facts.seconds, 3))
-    found["sync_type"] = dg.MetadataValue.text(facts.mode.value)
+    found["sync_type"] = dg.MetadataValue.text("renormalized" if facts.is_renormalized else facts.mode.value)
     found |= workflow_links(facts)
     watermarks = [f"{s}: {facts.watermarks[s][:_LONGEST_WATERMARK]}" for s in streams if facts.watermarks.get(s)]
     if watermarks:

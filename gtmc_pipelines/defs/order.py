@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import dagster as dg
 
 from gtmc_pipelines.defs.config import SyncConfig, resolve_sync_type, trigger_of
-from gtmc_pipelines.defs.names import SYNC_AT_TAG, SYNC_TYPE_TAG, streams_selected
+from gtmc_pipelines.defs.names import SYNC_AT_TAG, SYNC_TYPE_TAG, canonical_key, streams_selected
 from gtmc_pipelines.defs.run_moment import RunMoment, moment_of, pinned_text
-from gtmc_pipelines.model.catalog import STREAMS
+from gtmc_pipelines.model.catalog import STREAMS, canonical_tables
 from gtmc_pipelines.model.connector_types import ConnectorType
 from gtmc_pipelines.model.errors import Misuse
 from gtmc_pipelines.model.phases import SyncMode, Trigger
@@ -17,7 +17,10 @@ from gtmc_pipelines.model.phases import SyncMode, Trigger
 
 @dataclass(frozen=True, slots=True)
 class SyncOrder:
-    """One run's order, the same for all its tenants. `streams` are names in the catalog's order."""
+    """One run's order, the same for all its tenants. `streams` are names in the catalog's order.
+
+    `is_renormalization`: only canonical assets are selected, so they are made again from raw rows.
+    """
 
     connector: ConnectorType
     mode: SyncMode
@@ -27,6 +30,7 @@ class SyncOrder:
     run_id: str
     moment: RunMoment
     is_sweep: bool
+    is_renormalization: bool = False
 
     @property
     def streams_asked(self) -> tuple[str, ...]:
@@ -37,15 +41,18 @@ class SyncOrder:
 def order_of(context: dg.AssetExecutionContext, config: SyncConfig, connector: ConnectorType) -> SyncOrder:
     """Read the order from config, partition, selection and tags. Raises Misuse for one that makes no sense."""
     run = context.run
+    selected = set(context.selected_asset_keys)
+    canonical = {canonical_key(connector, table) for table in canonical_tables(connector)}
     return SyncOrder(
         connector=connector,
         mode=resolve_sync_type(config.sync_type, run.tags),
-        streams=_streams(config, connector, set(context.selected_asset_keys)),
+        streams=_streams(config, connector, selected),
         tenants=_tenants(context, config, connector),
         trigger=trigger_of(run.tags),
         run_id=run.run_id,
         moment=moment_of(context.instance, run),
         is_sweep=not context.has_partition_key,
+        is_renormalization=selected <= canonical,
     )
 
 

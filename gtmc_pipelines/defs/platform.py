@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
 
 import dagster as dg
 from pydantic import Field
@@ -21,6 +20,7 @@ from gtmc_pipelines.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from gtmc_pipelines.storage.engine import Database
+    from gtmc_pipelines.storage.read_models import ConsentStanding, DueConnector
     from gtmc_pipelines.workflows.client import SyncClient
 
 
@@ -63,33 +63,25 @@ class GtmcResource(dg.ConfigurableResource[None]):
             yield Platform(settings, database, client)
 
     def connected_tenants(self, types: tuple[ConnectorType, ...]) -> Mapping[ConnectorType, list[str]]:
-        """Tenants of each type whose connector is authenticated, whatever its last sync did."""
-        from gtmc_pipelines.storage.read_models import connected_tenants
+        """Tenants of each type whose connector is authenticated, whatever its last sync did. One query."""
+        from gtmc_pipelines.storage.read_models import connected_by_type
 
         with self.database() as database:
-            return {connector: connected_tenants(database, connector) for connector in types}
+            return connected_by_type(database, types)
 
-    def due_tenants(self, connector: ConnectorType, at: datetime) -> list[str]:
-        """Tenants whose connector of this type is due for a scheduled sync at `at`, longest unsynced first.
+    def due_connectors(self, connector: ConnectorType | None, at: datetime) -> list[DueConnector]:
+        """Connectors of a type (None: of all) that may be synced at `at`, longest unsynced first. One query.
 
-        Left out: running, deferred to later, waiting for the user; and a connector with a cron of its
-        own that has not come round since its last start.
+        Left out: running, deferred to later, waiting for the user.
         """
         from gtmc_pipelines.storage.read_models import due_connectors
 
         with self.database() as database:
-            found = due_connectors(database, connector, at)
-        return [
-            due.tenant_id
-            for due in found
-            if due.schedule_cron is None
-            or has_come_round(due.schedule_cron, due.schedule_timezone, due.last_started_at, at)
-        ]
+            return due_connectors(database, connector, at)
 
+    def consent_standings(self) -> list[ConsentStanding]:
+        """Every connected Office 365 connector with its tenant's agreement. One query."""
+        from gtmc_pipelines.storage.read_models import consent_standings
 
-def has_come_round(cron: str, timezone: str, last_started_at: datetime | None, at: datetime) -> bool:
-    """True when `cron`, read in `timezone`, has a moment after the last start and not after `at`."""
-    from croniter import croniter
-
-    latest: datetime = croniter(cron, (at + timedelta(seconds=1)).astimezone(ZoneInfo(timezone))).get_prev(datetime)
-    return last_started_at is None or latest > last_started_at
+        with self.database() as database:
+            return consent_standings(database)

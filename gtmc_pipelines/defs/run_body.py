@@ -1,8 +1,6 @@
-"""What happens inside a run: one tenant, or a sweep over many with bounded concurrency, and the truth recorded."""
+"""What happens inside a run: one tenant or a sweep over many, and what to do when it is interrupted."""
 
 from __future__ import annotations
-
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 
 import dagster as dg
 
@@ -10,12 +8,11 @@ from gtmc_pipelines.defs.config import SyncConfig
 from gtmc_pipelines.defs.metadata import workflow_links
 from gtmc_pipelines.defs.narrator import sheet_text
 from gtmc_pipelines.defs.order import SyncOrder, order_of, pin
-from gtmc_pipelines.defs.recording import already_recorded, events_of
+from gtmc_pipelines.defs.recording import events_of, not_yet_recorded
 from gtmc_pipelines.defs.resources import VendorResource
+from gtmc_pipelines.defs.sweep import Sweep
 from gtmc_pipelines.defs.tenant_sync import Finished, RunSyncs
 from gtmc_pipelines.model.errors import GtmcError
-
-_NAMED_FAILURES = 20
 
 
 def run_syncs(context: dg.AssetExecutionContext, config: SyncConfig, resource: VendorResource) -> dg.Failure | None:
@@ -31,7 +28,7 @@ def run_syncs(context: dg.AssetExecutionContext, config: SyncConfig, resource: V
             syncs = RunSyncs(platform, order, resource.follow_seconds)
             try:
                 if order.is_sweep:
-                    return _sweep(context, order, syncs, resource.sweep_concurrency)
+                    return Sweep(context, order, syncs, resource.sweep_concurrency, _fault_in).run()
                 return _single(context, order, syncs)
             except dg.DagsterExecutionInterruptedError:
                 _interrupted(context, syncs)
@@ -45,43 +42,14 @@ def run_syncs(context: dg.AssetExecutionContext, config: SyncConfig, resource: V
 
 def _single(context: dg.AssetExecutionContext, order: SyncOrder, syncs: RunSyncs) -> dg.Failure | None:
     (tenant,) = order.tenants
-    context.log.info(f"{order.connector.label}, {order.mode} sync of {tenant}: {', '.join(order.streams)}")
+    kind = "re-normalising from raw" if order.is_renormalization else f"{order.mode} sync"
+    context.log.info(f"{order.connector.label}, {kind} of {tenant}: {', '.join(order.streams)}")
     finished = syncs.sync(tenant, context.log.info)
-    _record(context, finished, once=False)
+    _record(context, finished)
     if not finished.problem:
         return None
     links = {} if finished.facts is None else workflow_links(finished.facts)
     return dg.Failure(finished.problem, metadata=links, allow_retries=False)
-
-
-def _sweep(context: dg.AssetExecutionContext, order: SyncOrder, syncs: RunSyncs, concurrency: int) -> dg.Failure | None:
-    """Every tenant to its end; one tenant's failure stops none of the others."""
-    context.log.info(f"{order.connector.label}, {order.mode} sync of {len(order.tenants):,} tenants")
-    problems: dict[str, str] = {}
-    with ThreadPoolExecutor(concurrency, thread_name_prefix="sweep") as pool:
-        try:
-            futures = {pool.submit(syncs.sync, tenant, lambda _: None): tenant for tenant in order.tenants}
-            for done in as_completed(futures):
-                finished = _finished(futures[done], done)
-                _record(context, finished, once=True)
-                if finished.problem:
-                    problems[finished.tenant] = finished.problem
-                    context.log.error(f"{finished.tenant}: {finished.problem}")
-        except BaseException:
-            syncs.detach()  # threads stop following, so that leaving the pool doesn't wait for the syncs
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    return _failure(len(order.tenants), problems) if problems else None
-
-
-def _finished(tenant: str, done: Future[Finished]) -> Finished:
-    try:
-        return done.result()
-    except Exception as error:
-        fault = _fault_in(error)
-        if fault is None:
-            raise
-        return Finished(tenant, str(fault), None)
 
 
 def _fault_in(error: Exception) -> GtmcError | None:
@@ -91,17 +59,16 @@ def _fault_in(error: Exception) -> GtmcError | None:
     return error if isinstance(error, GtmcError) else outage_in(error)
 
 
-def _record(context: dg.AssetExecutionContext, finished: Finished, *, once: bool) -> None:
-    """Store an event for each selected asset that is complete; with `once`, none that is on record already."""
+def _record(context: dg.AssetExecutionContext, finished: Finished) -> None:
+    """Store an event for each selected asset that is complete, unless a parent run or the sensor has done so."""
     facts = finished.facts
     if facts is None:
         return
     totals = facts.total_of(tuple(facts.counts)).as_dict()
     outcome = "not completed" if finished.problem else "done"
     context.log.info(f"{finished.tenant} {outcome} ({facts.mode}): {sheet_text(totals)} {facts.workflow_url}".rstrip())
-    for event in events_of(facts, set(context.selected_asset_keys)):
-        if not (once and already_recorded(context.instance, event)):
-            context.log_event(event)
+    for event in not_yet_recorded(context.instance, events_of(facts, set(context.selected_asset_keys))):
+        context.log_event(event)
 
 
 def _interrupted(context: dg.AssetExecutionContext, syncs: RunSyncs) -> None:
@@ -113,13 +80,3 @@ def _interrupted(context: dg.AssetExecutionContext, syncs: RunSyncs) -> None:
         return
     syncs.detach()
     context.log.warning("This process was stopped. The workflows go on; re-execute the run to attach to them again.")
-
-
-def _failure(total: int, problems: dict[str, str]) -> dg.Failure:
-    named = sorted(problems.items())[:_NAMED_FAILURES]
-    listing = "; ".join(f"{tenant}: {problem}" for tenant, problem in named[:3])
-    return dg.Failure(
-        f"{len(problems)} of {total} tenants failed. {listing}",
-        metadata={"failed": dg.MetadataValue.json(dict(named)), "failed_tenants": len(problems)},
-        allow_retries=False,
-    )

@@ -6,18 +6,22 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from gtmc_pipelines.defs.metadata import SyncFacts, facts_of
 from gtmc_pipelines.defs.narrator import Narrator
 from gtmc_pipelines.defs.order import SyncOrder
 from gtmc_pipelines.defs.platform import Platform
-from gtmc_pipelines.model.catalog import STREAMS, CursorKind
 from gtmc_pipelines.model.connector_types import ConnectorStatus
 from gtmc_pipelines.model.errors import Broken, Misuse
-from gtmc_pipelines.model.ids import workflow_id
+from gtmc_pipelines.model.ids import renormalization_id, workflow_id
 from gtmc_pipelines.model.phases import SyncMode
 
+if TYPE_CHECKING:
+    from gtmc_pipelines.workflows.inputs import SyncOutcome
+
 _ROUNDS = 5
+_LOOK_UP_SECONDS = 2.0  # how soon a stopped run notices
 Say = Callable[[str], None]
 
 
@@ -44,8 +48,10 @@ class RunSyncs:
         self._lock = threading.Lock()
         self._stop = threading.Event()
 
-    def sync(self, tenant: str, say: Say) -> Finished:
+    def sync(self, tenant: str, say: Say | None = None) -> Finished:
         """Bring one tenant's sync to its end. A sync that fails is a Finished with its problem.
+
+        `say` is told how it goes on; without it only the end is waited for, which costs much less.
 
         Raises Misuse for an unknown tenant, a connector that isn't connected, an unreachable service.
         """
@@ -56,7 +62,8 @@ class RunSyncs:
             finished, gave_way = self._follow(tenant, connector_id, name, say)
             if not gave_way:
                 return finished
-            say("The sync that was running did less than this run asks for: starting our own now.")
+            if say is not None:
+                say("The sync that was running did less than this run asks for: starting our own now.")
             name = self._start(tenant, connector_id, at + timedelta(milliseconds=round_))
         raise Misuse(
             "always_busy",
@@ -93,8 +100,9 @@ class RunSyncs:
     def _inherited(self, tenant: str, connector_id: str) -> str | None:
         """The workflow a parent run left behind, if it still runs or completed unseen."""
         client = self._platform.client
+        identify = renormalization_id if self._order.is_renormalization else workflow_id
         for moment in self._order.moment.inherited:
-            name = workflow_id(tenant, connector_id, moment)
+            name = identify(tenant, connector_id, moment)
             if client.is_running(name):
                 return name
             try:
@@ -111,43 +119,61 @@ class RunSyncs:
 
         if self._stop.is_set():
             raise Misuse("run_stopped", "The run was stopped before this tenant's sync started.")
+        order, client = self._order, self._platform.client
         request = SyncRequest(
             tenant_id=tenant,
             connector_id=connector_id,
-            connector_type=self._order.connector,
-            mode=self._order.mode,
-            streams=self._order.streams_asked,
-            trigger=self._order.trigger,
+            connector_type=order.connector,
+            mode=order.mode,
+            streams=order.streams_asked,
+            trigger=order.trigger,
             requested_by="dagster",
-            dagster_run_id=self._order.run_id,
+            dagster_run_id=order.run_id,
         )
-        return self._platform.client.start(request, at).workflow_id
+        start = client.renormalize if order.is_renormalization else client.start
+        return start(request, at).workflow_id
 
-    def _follow(self, tenant: str, connector_id: str, name: str, say: Say) -> tuple[Finished, bool]:
+    def _follow(self, tenant: str, connector_id: str, name: str, say: Say | None) -> tuple[Finished, bool]:
         """Follow a workflow to its end; True when it was somebody else's and did less than we want."""
         with self._lock:
             self._open.add(name)
-        say(f"Workflow {name} {self._url(name)}".rstrip())
-        narrator = Narrator(say)
-        for progress in self._platform.client.follow(name, self._interval):
-            narrator.tell(progress)
-            if self._stop.is_set():
-                raise Misuse("run_stopped", f"The run was stopped while {name} was running.")
-        outcome = self._platform.client.outcome(name)
+        if say is not None:
+            self._narrate(name, say)
+        outcome = self._outcome(name)
         with self._lock:  # not when interrupted: `cancel` must still find it
             self._open.discard(name)
-        facts = self._facts(tenant, connector_id, outcome.held_by or name)
+        facts = self._facts(tenant, outcome.held_by or name)
         problem = "" if outcome.is_success else f"{outcome.error} {outcome.next_step}".strip()
         gave_way = bool(outcome.held_by) and not self._covers(facts)
         return Finished(tenant, problem, facts), gave_way
 
-    def _covers(self, facts: SyncFacts | None) -> bool:
-        if facts is None or (self._order.mode is SyncMode.FULL and facts.mode is not SyncMode.FULL):
-            return False
-        return set(facts.counts).issuperset(self._order.streams)
+    def _narrate(self, name: str, say: Say) -> None:
+        say(f"Workflow {name} {self._url(name)}".rstrip())
+        narrator = Narrator(say)
+        for progress in self._platform.client.follow(name, self._interval):
+            narrator.tell(progress)
+            self._go_on_with(name)
 
-    def _facts(self, tenant: str, connector_id: str, name: str) -> SyncFacts | None:
-        from gtmc_pipelines.storage.cursors import list_states
+    def _outcome(self, name: str) -> SyncOutcome:
+        while True:
+            outcome = self._platform.client.outcome_within(name, _LOOK_UP_SECONDS)
+            if outcome is not None:
+                return outcome
+            self._go_on_with(name)
+
+    def _go_on_with(self, name: str) -> None:
+        if self._stop.is_set():
+            raise Misuse("run_stopped", f"The run was stopped while {name} was running.")
+
+    def _covers(self, facts: SyncFacts | None) -> bool:
+        order = self._order
+        if facts is None or facts.is_renormalized is not order.is_renormalization:
+            return False
+        if order.mode is SyncMode.FULL and facts.mode is not SyncMode.FULL:
+            return False
+        return set(facts.counts).issuperset(order.streams)
+
+    def _facts(self, tenant: str, name: str) -> SyncFacts | None:
         from gtmc_pipelines.storage.sync_history import get_sync
 
         log = get_sync(self._platform.database, tenant, name)
@@ -155,11 +181,7 @@ class RunSyncs:
             return None
         if log.completed_at is None:
             raise Broken("sync_log_open", f"Workflow {name} has ended but its sync log is still open.")
-        plain = {s.name for s in STREAMS[self._order.connector] if s.cursor_kind is not CursorKind.TOKEN}
-        with self._platform.database.tenant(tenant) as connection:
-            states = list_states(connection, tenant, connector_id)
-        watermarks = {s.stream: s.watermark for s in states if s.watermark and s.stream in plain and not s.slice}
-        return facts_of(log, url=self._url(name), watermarks=watermarks)
+        return facts_of(log, url=self._url(name))
 
     def _url(self, name: str) -> str:
         from gtmc_pipelines.workflows.client import workflow_url

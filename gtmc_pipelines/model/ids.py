@@ -36,4 +36,14 @@ def workflow_id(tenant: str, connector: str, at: datetime) -> str:
     `at` is the schedule tick or the creation time of the Dagster run, never now(), so that a
     caller that crashed and comes back lands on its own workflow (design section 8).
     """
-    return f"sync-{tenant}-{connector}-{at.astimezone(UTC):%Y%m%dT%H%M%S%f}"[:-3] + "Z"
+    return f"sync-{tenant}-{connector}-{_stamp(at)}"
+
+
+def renormalization_id(tenant: str, connector: str, at: datetime) -> str:
+    """Id of a workflow that makes canonical rows from raw ones; `at` as in `workflow_id`."""
+    return f"renormalize-{tenant}-{connector}-{_stamp(at)}"
+
+
+def _stamp(at: datetime) -> str:
+    """UTC to the millisecond, without characters that need quoting."""
+    return f"{at.astimezone(UTC):%Y%m%dT%H%M%S%f}"[:-3] + "Z"

@@ -93,8 +93,12 @@ class BatchTransaction:
         fine = frozenset(key for key in open_letters if key in self._prepared.newest and key not in not_fine)
         if fine:
             bookkeeping.resolve_letters(connection, target, list(fine))
-        bookkeeping.close(connection, target, self._batch, self._counts)
+        self._close()
         return fine
+
+    def _close(self) -> None:
+        """Keep the checkpoint and add the counts to the sync's sheet."""
+        bookkeeping.close(self._connection, self._plan.target, self._batch, self._counts)
 
     def _staged(self, key: str, is_stored: bool) -> _Staged:
         record, digest = self._prepared.newest[key], self._prepared.hashes[key]
@@ -160,13 +164,13 @@ class BatchTransaction:
 
     def _store(self, part: Sequence[_Staged]) -> None:
         """Land a part and bring its canonical rows up to date."""
-        plan, target, connection = self._plan, self._plan.target, self._connection
+        plan, connection = self._plan, self._connection
         if self._is_stage_used:
             plan.stage.clear(connection)
         self._is_stage_used = True
         plan.stage.fill(connection, [staged.line for staged in part])
         ids = [staged.record.external_id for staged in part]
-        stale = plan.raw.land(connection, ids, target.sync_log_id, self._batch_id)
+        stale = self._land(ids)
         self._landed.update(key for key in ids if key not in stale)
         self._stale.update(stale)
         self._add(skipped=len(stale))
@@ -174,6 +178,10 @@ class BatchTransaction:
         self._letters += [staged.letter for staged in fresh if staged.letter is not None]
         self._upsert(_moments(fresh, Fate.MAPPED), stale)
         self._delete(_moments(fresh, Fate.DELETED))
+
+    def _land(self, ids: list[str]) -> frozenset[str]:
+        """Write the staged records to the raw extract; ids of those older than what it has."""
+        return self._plan.raw.land(self._connection, ids, self._plan.target.sync_log_id, self._batch_id)
 
     def _upsert(self, mapped: Moments, stale: frozenset[str]) -> None:
         if not mapped:

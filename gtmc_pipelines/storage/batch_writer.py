@@ -34,6 +34,8 @@ class BatchWriter:
     the data's fault: Retry `database_unreachable`, or the lease's error when the fence is lost.
     """
 
+    transaction: type[BatchTransaction] = BatchTransaction
+
     def __init__(self, database: Database, target: BatchTarget, mappers: Sequence[RowMapper]) -> None:
         self._database = database
         self._target = target
@@ -104,7 +106,7 @@ class BatchWriter:
         if self._open_letters is None:
             self._open_letters = bookkeeping.open_letters(connection, self._target, _LETTERS_KNOWN + 1)
         waiting = self._open_letters if len(self._open_letters) <= _LETTERS_KNOWN else prepared.newest.keys()
-        transaction = BatchTransaction(connection, self._plan, batch, prepared, isolate=isolate)
+        transaction = self.transaction(connection, self._plan, batch, prepared, isolate=isolate)
         with connection.transaction():
             written = transaction.run(waiting)
             self._unanswered = transaction.transaction_id, written  # until COMMIT is answered
@@ -117,10 +119,13 @@ class BatchWriter:
         try:
             connection = self._connected()
             with connection.transaction():
-                counts = bookkeeping.dead_letter_batch(connection, self._target, batch, prepared, ATTEMPTS, cause)
+                counts = self._dead_letter(connection, batch, prepared, cause)
         except psycopg.Error as error:
             raise unreachable(error) from None
         return Written(counts, frozenset(prepared.newest))
+
+    def _dead_letter(self, connection: psycopg.Connection[Any], batch: Batch, prepared: Prepared, cause: str) -> Counts:
+        return bookkeeping.dead_letter_batch(connection, self._target, batch, prepared, ATTEMPTS, cause)
 
     def _connected(self) -> psycopg.Connection[Any]:
         """The connection, made again when it broke. Raises psycopg.OperationalError when that fails."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from gtmc_pipelines.model.errors import Misuse
-from gtmc_pipelines.model.ids import workflow_id
+from gtmc_pipelines.model.ids import renormalization_id, workflow_id
 from gtmc_pipelines.settings import Settings
 from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines.workflows.closed_feed import ClosedSyncs, closed_since
@@ -24,11 +25,13 @@ from gtmc_pipelines.workflows.event_loop import EventLoopThread
 from gtmc_pipelines.workflows.inputs import (
     CONNECTOR_KEY,
     DAGSTER_RUN_KEY,
+    RENORMALIZE_WORKFLOW,
     SYNC_TYPE_KEY,
     SYNC_WORKFLOW,
     TENANT_KEY,
     SyncOutcome,
     SyncRequest,
+    as_renormalization,
 )
 from gtmc_pipelines.workflows.liveness import is_running
 from gtmc_pipelines.workflows.outcomes import outcome_of
@@ -77,13 +80,21 @@ class SyncClient:
         that crashed and comes back lands on its own sync. Another sync of the same connector doesn't
         stop this from starting: the later one gives way, and `follow` and `outcome` go on with the winner.
         """
-        return self._run(self._start(request, at))
+        return self._run(self._start(SYNC_WORKFLOW, request, workflow_id(request.tenant_id, request.connector_id, at)))
 
-    async def _start(self, request: SyncRequest, at: datetime) -> SyncHandle:
-        name = workflow_id(request.tenant_id, request.connector_id, at)
+    def renormalize(self, request: SyncRequest, at: datetime) -> SyncHandle:
+        """Make the canonical rows of the request's streams again from their raw rows, with today's mapping.
+
+        The vendor is not called and the request's mode means nothing. Otherwise as `start`: the two
+        exclude each other, and `follow`, `outcome` and `cancel` take either's handle.
+        """
+        name = renormalization_id(request.tenant_id, request.connector_id, at)
+        return self._run(self._start(RENORMALIZE_WORKFLOW, as_renormalization(request), name))
+
+    async def _start(self, workflow: str, request: SyncRequest, name: str) -> SyncHandle:
         try:
             handle = await self._client.start_workflow(
-                SYNC_WORKFLOW,
+                workflow,
                 replace(request, heartbeat_seconds=self._settings.heartbeat_seconds),
                 id=name,
                 task_queue=self._settings.task_queue,
@@ -107,6 +118,10 @@ class SyncClient:
     def outcome(self, handle: SyncHandle | str) -> SyncOutcome:
         """Wait for the end. For a duplicate that is the winner's outcome, with `held_by` naming it."""
         return self._run(self._outcome(_id(handle)))
+
+    def outcome_within(self, handle: SyncHandle | str, seconds: float) -> SyncOutcome | None:
+        """The same, or None when it hasn't ended after `seconds`."""
+        return self._run(_within(self._outcome(_id(handle)), seconds))
 
     async def _outcome(self, name: str) -> SyncOutcome:
         outcome = await outcome_of(self._client.get_workflow_handle(name))
@@ -191,6 +206,13 @@ def _id(handle: SyncHandle | str) -> str:
 
 async def _next(steps: AsyncIterator[Progress]) -> Progress | None:
     return await anext(steps, None)
+
+
+async def _within(work: Coroutine[Any, Any, T], seconds: float) -> T | None:
+    try:
+        return await asyncio.wait_for(work, seconds)
+    except TimeoutError:
+        return None
 
 
 async def _closed(steps: Any) -> None:

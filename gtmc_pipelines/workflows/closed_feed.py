@@ -13,6 +13,7 @@ from gtmc_pipelines.workflows.inputs import (
     CONNECTOR_KEY,
     DAGSTER_RUN_KEY,
     PHASE_KEY,
+    RENORMALIZE_WORKFLOW,
     SYNC_TYPE_KEY,
     SYNC_WORKFLOW,
     TENANT_KEY,
@@ -56,7 +57,7 @@ async def closed_since(client: Client, cursor: str | None, *, limit: int = 200) 
     high = datetime.fromisoformat(saved["high"]) if saved else datetime.now(UTC) - _FIRST_LOOK
     seen: dict[str, str] = dict(saved.get("seen", {}))
     query = (
-        f"WorkflowType = '{SYNC_WORKFLOW}' AND ExecutionStatus != 'Running' "
+        f"WorkflowType IN ('{SYNC_WORKFLOW}', '{RENORMALIZE_WORKFLOW}') AND ExecutionStatus != 'Running' "
         f"AND ExecutionStatus != 'ContinuedAsNew' AND CloseTime > '{_iso(high - _OVERLAP)}'"
     )
     found = [run async for run in client.list_workflows(query, page_size=1000) if run.run_id not in seen]

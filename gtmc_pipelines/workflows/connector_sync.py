@@ -6,7 +6,6 @@ Three kinds of activity: `open_sync` once, `sync_segment` as often as it takes, 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
 from dataclasses import asdict, replace
 from datetime import timedelta
 from typing import Any
@@ -16,6 +15,7 @@ from temporalio.common import RetryPolicy, SearchAttributeUpdate
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 from gtmc_pipelines.model.phases import Outcome, Phase
+from gtmc_pipelines.workflows.closing import to_the_end
 from gtmc_pipelines.workflows.inputs import (
     PHASE_KEY,
     SYNC_TYPE_KEY,
@@ -31,17 +31,6 @@ from gtmc_pipelines.workflows.inputs import (
 _ORDER = list(Phase)
 _READING = RetryPolicy(initial_interval=timedelta(seconds=2), maximum_interval=timedelta(minutes=5), maximum_attempts=8)
 _BOOKKEEPING = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=1))
-
-
-async def _to_the_end(work: Coroutine[Any, Any, SyncOutcome]) -> SyncOutcome:
-    """Closing the books is not interruptible: a cancel that arrives meanwhile neither repeats nor splits it."""
-    task = asyncio.ensure_future(work)
-    while not task.done():
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError:
-            continue
-    return task.result()
 
 
 @workflow.defn(name=SYNC_WORKFLOW)
@@ -114,7 +103,7 @@ class ConnectorSyncWorkflow:
 
     async def _close(self, outcome: Outcome, fault: FaultNote | None = None) -> SyncOutcome:
         self._enter(Phase.FINALIZING)
-        ended = await _to_the_end(self._finalize(outcome, fault))
+        ended = await to_the_end(self._finalize(outcome, fault))
         self._enter(Phase.COMPLETE if ended.is_success else Phase.FAILED)
         return ended
 

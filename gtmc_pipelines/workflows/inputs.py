@@ -6,7 +6,7 @@ know are ignored, so that a rolling deploy works. New fields need a default.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -22,6 +22,7 @@ TASK_QUEUE = "connector-sync"
 """The documented task queue (settings.task_queue may name another one)."""
 
 SYNC_WORKFLOW = "ConnectorSyncWorkflow"
+RENORMALIZE_WORKFLOW = "RenormalizeWorkflow"
 SCHEDULED_WORKFLOW = "ScheduledSyncWorkflow"
 
 TENANT_KEY = SearchAttributeKey.for_keyword("tenantId")
@@ -100,6 +101,11 @@ class SyncRequest:
     heartbeat_seconds: int = 30
     segments_per_run: int = 200
     plan: SyncPlan | None = None
+
+
+def as_renormalization(request: SyncRequest) -> SyncRequest:
+    """The request of RenormalizeWorkflow: raw rows of these streams are read in full, no vendor is called."""
+    return replace(request, mode=SyncMode.FULL, trigger=Trigger.RENORMALIZE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from gtmc_pipelines.workflows.connection import connect
 from gtmc_pipelines.workflows.connector_sync import ConnectorSyncWorkflow
 from gtmc_pipelines.workflows.liveness import is_running
 from gtmc_pipelines.workflows.pollers import until_polling
+from gtmc_pipelines.workflows.renormalize import RenormalizeWorkflow
 from gtmc_pipelines.workflows.scheduled_sync import ScheduledSyncWorkflow
 from gtmc_pipelines.workflows.stuck import free_stuck
 
@@ -36,7 +37,7 @@ _SWITCH_SECONDS = 0.0005  # the default 5 ms lets the reader hold the interprete
 _M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8  # malloc.h
 _LARGE_BYTES = 1024 * 1024
 _GRACE = timedelta(seconds=20)
-WORKFLOWS: list[type] = [ConnectorSyncWorkflow, ScheduledSyncWorkflow]
+WORKFLOWS: list[type] = [ConnectorSyncWorkflow, RenormalizeWorkflow, ScheduledSyncWorkflow]
 _log = logging.getLogger(__name__)
 
 

@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from gtmc_pipelines.definitions import defs
-from gtmc_pipelines.defs.platform import GtmcResource, has_come_round
+from gtmc_pipelines.defs.platform import GtmcResource
 from gtmc_pipelines.model.connector_types import ConnectorStatus
 from gtmc_pipelines.storage.connector_states import set_status
 from gtmc_pipelines.storage.connectors import add_connector
@@ -70,23 +70,6 @@ def test_a_connector_that_was_never_connected_is_no_partition(
     add_connector(database, tenant, "salesforce")
     _sense(instance)
     assert tenant not in instance.get_dynamic_partitions("salesforce_tenants")
-
-
-@pytest.mark.parametrize(
-    ("cron", "timezone", "last", "is_due"),
-    [
-        ("0 2 * * *", "UTC", datetime(2027, 1, 1, 1, tzinfo=UTC), True),
-        ("0 2 * * *", "UTC", datetime(2027, 1, 1, 3, tzinfo=UTC), False),
-        ("0 4 * * *", "UTC", datetime(2027, 1, 1, 3, tzinfo=UTC), True),
-        ("0 9 * * *", "UTC", datetime(2027, 1, 1, 3, tzinfo=UTC), False),
-        ("0 5 * * *", "Europe/Berlin", datetime(2027, 1, 1, 3, 30, tzinfo=UTC), True),
-        ("0 9 * * *", "UTC", None, True),
-    ],
-)
-def test_a_connector_with_its_own_cron_is_due_when_that_has_come_round_since_its_last_start(
-    cron: str, timezone: str, last: datetime | None, is_due: bool
-) -> None:
-    assert has_come_round(cron, timezone, last, TICK) is is_due
 
 
 def _tick(instance: dg.DagsterInstance) -> Any:

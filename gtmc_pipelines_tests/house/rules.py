@@ -76,10 +76,10 @@ ROOMS = (
 )
 """Every room; a module may always import its own."""
 
-WORKFLOW_FILES = ("workflows/connector_sync.py", "workflows/scheduled_sync.py")
+WORKFLOW_FILES = ("workflows/connector_sync.py", "workflows/renormalize.py", "workflows/scheduled_sync.py")
 WORKFLOW_SENTENCE = (
-    "A workflow file is replayed in Temporal's sandbox, so it imports the model, workflows.inputs, temporalio and the "
-    "deterministic part of the standard library only."
+    "A workflow file is replayed in Temporal's sandbox, so it imports the model, "
+    "workflows.inputs and closing, temporalio and the deterministic part of the standard library only."
 )
 WORKFLOW_STDLIB = frozenset(
     {"__future__", "asyncio", "collections", "contextlib", "dataclasses", "datetime", "enum", "functools", "typing"}
@@ -220,7 +220,7 @@ def import_faults(module: Module) -> list[str]:
 
 
 def _replayable(name: str) -> bool:
-    ours = (f"{PACKAGE}.model", f"{PACKAGE}.workflows.inputs", "temporalio")
+    ours = (f"{PACKAGE}.model", f"{PACKAGE}.workflows.inputs", f"{PACKAGE}.workflows.closing", "temporalio")
     return any(begins(name, allowed) for allowed in ours) or name.split(".")[0] in WORKFLOW_STDLIB
 
 

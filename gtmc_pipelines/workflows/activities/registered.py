@@ -17,6 +17,11 @@ from gtmc_pipelines.workflows.activities.due import list_due
 from gtmc_pipelines.workflows.activities.finalize import finalize
 from gtmc_pipelines.workflows.activities.open_sync import open_sync
 from gtmc_pipelines.workflows.activities.pulse import Pulse
+from gtmc_pipelines.workflows.activities.renormalize import (
+    finalize_renormalize,
+    open_renormalize,
+    renormalize_segment,
+)
 from gtmc_pipelines.workflows.activities.services import Services, faults_told
 from gtmc_pipelines.workflows.activities.sync_segment import Segment
 from gtmc_pipelines.workflows.inputs import (
@@ -40,7 +45,10 @@ class SyncActivities:
     @property
     def all(self) -> list[Callable[..., Any]]:
         """Every activity of the task queue."""
-        return [self.open_sync, self.sync_segment, self.finalize, self.list_due]
+        return [
+            *(self.open_sync, self.sync_segment, self.finalize, self.list_due),
+            *(self.open_renormalize, self.renormalize_segment, self.finalize_renormalize),
+        ]
 
     @activity.defn(name="open_sync", no_thread_cancel_exception=True)
     def open_sync(self, request: SyncRequest, owner_run: str) -> SyncPlan:
@@ -66,3 +74,21 @@ class SyncActivities:
         """See activities.due."""
         with faults_told("listing connectors"):
             return list_due(self._services, request)
+
+    @activity.defn(name="open_renormalize", no_thread_cancel_exception=True)
+    def open_renormalize(self, request: SyncRequest, owner_run: str) -> SyncPlan:
+        """See activities.renormalize."""
+        with faults_told("opening the re-normalisation"):
+            return open_renormalize(self._services, request, activity.info().workflow_id or "", owner_run)
+
+    @activity.defn(name="renormalize_segment", no_thread_cancel_exception=True)
+    def renormalize_segment(self, request: SyncRequest, plan: SyncPlan) -> SegmentResult:
+        """See activities.renormalize."""
+        with faults_told("re-normalising"):
+            return renormalize_segment(self._services, request, plan, Pulse(Beat(Phase.WRITING)))
+
+    @activity.defn(name="finalize_renormalize", no_thread_cancel_exception=True)
+    def finalize_renormalize(self, call: FinalizeRequest) -> SyncOutcome:
+        """See activities.renormalize."""
+        with faults_told("closing the books"):
+            return finalize_renormalize(self._services, call)

@@ -1,4 +1,4 @@
-"""Sensors: partitions follow the connectors table."""
+"""Partitions follow the connectors table."""
 
 # No postponed annotations here: Dagster reads those of its functions.
 
@@ -10,7 +10,11 @@ from gtmc_pipelines.model.connector_types import ConnectorType
 
 
 def partitions_sensor(types: tuple[ConnectorType, ...]) -> dg.SensorDefinition:
-    """`tenant_partitions`: a tenant is a partition of a connector type while its connector is connected."""
+    """`tenant_partitions`: a tenant is a partition of a connector type while its connector is connected.
+
+    Office 365 is not its business: there the agreement decides too (`o365_consent`).
+    """
+    followed = tuple(connector for connector in types if connector is not ConnectorType.O365)
 
     @dg.sensor(
         name="tenant_partitions",
@@ -20,7 +24,7 @@ def partitions_sensor(types: tuple[ConnectorType, ...]) -> dg.SensorDefinition:
         "disconnected. History is kept: a tenant that comes back shows it again.",
     )
     def tenant_partitions(context: dg.SensorEvaluationContext, gtmc: GtmcResource) -> dg.SensorResult | dg.SkipReason:
-        changes = partition_changes(context.instance, gtmc.connected_tenants(types))
+        changes = partition_changes(context.instance, gtmc.connected_tenants(followed))
         if not changes:
             return dg.SkipReason("Partitions say what the connectors table says.")
         for change in changes:

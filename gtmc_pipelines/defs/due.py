@@ -1,0 +1,102 @@
+"""Which tenants a tick syncs: due by the fleet's cadence or by a cron of their own, and not synced a moment ago."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from gtmc_pipelines.model.catalog import STREAMS
+from gtmc_pipelines.model.connector_types import ConnectorStatus
+
+if TYPE_CHECKING:
+    from gtmc_pipelines.storage.read_models import DueConnector
+
+A_MOMENT_AGO = timedelta(minutes=30)
+SHARD_TENANTS = 500
+ASK_AGAIN = timedelta(minutes=30)
+
+Asked = Mapping[str, Sequence[str]]
+"""By connector id: the cron's moment that was asked for, and when it was asked."""
+
+
+def due_by_cadence(found: Iterable[DueConnector], at: datetime) -> list[str]:
+    """Tenants for a tick of the fleet's schedule: those without a cron of their own, longest unsynced first.
+
+    Left out are those whose last sync, whoever started it, ended well less than half an hour ago and
+    took in every stream.
+    """
+    return [due.tenant_id for due in found if due.schedule_cron is None and not _is_fresh(due, at)]
+
+
+@dataclass(frozen=True, slots=True)
+class OwnCronDue:
+    """A connector whose own cron has come round at `moment` and that has not been started since."""
+
+    due: DueConnector
+    moment: datetime
+
+
+def due_by_own_cron(found: Iterable[DueConnector], now: datetime, asked: Asked) -> tuple[list[OwnCronDue], list[str]]:
+    """Connectors to start now by their own crons, and the ids of those whose cron makes no sense.
+
+    However many of a cron's moments have passed, one sync catches up. A moment that was asked for
+    is asked for again only when half an hour later nothing has started.
+    """
+    due: list[OwnCronDue] = []
+    senseless: list[str] = []
+    for connector in found:
+        if connector.schedule_cron is None:
+            continue
+        try:
+            moment = latest_moment(connector.schedule_cron, connector.schedule_timezone, now)
+        except (ValueError, KeyError):  # croniter's errors are ValueErrors, an unknown zone is a KeyError
+            senseless.append(connector.connector_id)
+            continue
+        has_started = connector.last_started_at is not None and connector.last_started_at >= moment
+        if not has_started and not _was_asked(asked.get(connector.connector_id), moment, now):
+            due.append(OwnCronDue(connector, moment))
+    return due, senseless
+
+
+def still_asked(asked: Asked, found: Iterable[DueConnector]) -> dict[str, list[str]]:
+    """What is worth remembering of `asked`: connectors that haven't started since."""
+    started = {due.connector_id: due.last_started_at for due in found}
+    kept = {}
+    for connector_id, (moment, at) in asked.items():
+        last = started.get(connector_id)
+        if connector_id in started and (last is None or last < datetime.fromisoformat(moment)):
+            kept[connector_id] = [moment, at]
+    return kept
+
+
+def latest_moment(cron: str, timezone: str, now: datetime) -> datetime:
+    """The last moment of `cron`, read in `timezone`, that is not after `now`. Raises ValueError or KeyError."""
+    from croniter import croniter
+
+    local = (now + timedelta(seconds=1)).astimezone(ZoneInfo(timezone))
+    found: datetime = croniter(cron, local).get_prev(datetime)
+    return found
+
+
+def shards(tenants: Sequence[str]) -> list[list[str]]:
+    """`tenants` in as few lists as possible of at most 500, all of about the same length."""
+    count = -(-len(tenants) // SHARD_TENANTS)
+    return [list(tenants[number::count]) for number in range(count)]
+
+
+def _is_fresh(due: DueConnector, at: datetime) -> bool:
+    return (
+        due.status is ConnectorStatus.CONNECTED
+        and due.last_sync_at is not None
+        and due.last_sync_at > at - A_MOMENT_AGO
+        and due.last_streams >= len(STREAMS[due.type])
+    )
+
+
+def _was_asked(before: Sequence[str] | None, moment: datetime, now: datetime) -> bool:
+    if before is None or datetime.fromisoformat(before[0]) != moment:
+        return False
+    return now - datetime.fromisoformat(before[1]) < ASK_AGAIN

@@ -1,0 +1,1 @@
+"""Sensors: what Dagster looks at every few seconds, one file each."""

@@ -1,0 +1,129 @@
+"""Syncs that ran outside Dagster, or that their run could not record, are recorded as if a run had done it."""
+
+# No postponed annotations here: Dagster reads those of its functions.
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from gtmc_pipelines.defs.metadata import Metadata, facts_of, workflow_links
+from gtmc_pipelines.defs.names import partitions_name, raw_key
+from gtmc_pipelines.defs.platform import GtmcResource, Platform
+from gtmc_pipelines.defs.recording import events_of, is_recorded
+from gtmc_pipelines.model.catalog import STREAMS
+from gtmc_pipelines.model.connector_types import ConnectorType
+
+if TYPE_CHECKING:
+    from gtmc_pipelines.storage.sync_history import SyncLog
+
+EVENTS_A_TICK = 300
+_MOST_ASSETS = 10  # of one connector type
+_FINISHED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
+
+AssetEvent = dg.AssetMaterialization | dg.AssetObservation
+
+
+@dataclass
+class Memory:
+    """The sensor's cursor: where the feed stands, our runs that have not ended, workflows put off to the next tick."""
+
+    feed: str | None = None
+    runs: list[str] = field(default_factory=list)
+    later: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, cursor: str | None) -> "Memory":
+        """From the sensor's cursor."""
+        return cls(**json.loads(cursor)) if cursor else cls()
+
+    def as_text(self) -> str:
+        """As the sensor keeps it."""
+        return json.dumps({"feed": self.feed, "runs": self.runs, "later": self.later})
+
+
+def observer_sensor(types: tuple[ConnectorType, ...]) -> dg.SensorDefinition:
+    """`syncs_outside_dagster`: what the CLI, a Temporal schedule or the platform's app synced, exactly once.
+
+    A sync of one of our own runs is left to that run. When the run has ended without recording it
+    (its process was killed, its time was up), it is recorded here too.
+    """
+
+    @dg.sensor(
+        name="syncs_outside_dagster",
+        minimum_interval_seconds=30,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Records syncs that were not started by Dagster, with the same metadata as its own. A failed "
+        f"one becomes an observation with its reason. At most {EVENTS_A_TICK} events a tick, the rest at the next.",
+    )
+    def syncs_outside_dagster(
+        context: dg.SensorEvaluationContext, gtmc: GtmcResource
+    ) -> dg.SensorResult | dg.SkipReason:
+        with gtmc.open() as platform:
+            memory = Memory.of(context.cursor)
+            logs = _ended(context.instance, platform, memory)
+            events = _events(context.instance, platform, [log for log in logs if log.connector in types], memory)
+        reason = None if events else "No sync has ended outside Dagster since the last look."
+        return dg.SensorResult(asset_events=events, cursor=memory.as_text(), skip_reason=reason)
+
+    return syncs_outside_dagster
+
+
+def _ended(instance: dg.DagsterInstance, platform: Platform, memory: Memory) -> "list[SyncLog]":
+    """Logs to look at: put off at the last tick, newly closed outside, and those of runs that have ended since."""
+    from gtmc_pipelines.storage.sync_history import syncs_by_workflow, syncs_of_run
+
+    workflows, runs = memory.later, memory.runs
+    if len(workflows) < EVENTS_A_TICK // _MOST_ASSETS:
+        page = platform.client.closed_since(memory.feed, EVENTS_A_TICK)
+        memory.feed = page.cursor
+        workflows = [*workflows, *(sync.workflow_id for sync in page.syncs if not sync.dagster_run_id)]
+        runs = list(dict.fromkeys([*runs, *(sync.dagster_run_id for sync in page.syncs if sync.dagster_run_id)]))
+    logs = list(syncs_by_workflow(platform.database, workflows).values())
+    memory.runs = []
+    for run_id in runs:
+        run = instance.get_run_by_id(run_id)
+        if run is not None and run.status not in _FINISHED:
+            memory.runs.append(run_id)
+        elif run is None or run.status is not dg.DagsterRunStatus.SUCCESS:  # a run that succeeded has recorded all
+            logs += syncs_of_run(platform.database, run_id)
+    return logs
+
+
+def _events(
+    instance: dg.DagsterInstance, platform: Platform, logs: "list[SyncLog]", memory: Memory
+) -> list[AssetEvent]:
+    """Events of the first logs, as many as a tick takes; the others are put off."""
+    events: list[AssetEvent] = []
+    memory.later = []
+    known: dict[str, set[str]] = {}
+    for log in logs:
+        if len(events) + _MOST_ASSETS > EVENTS_A_TICK:
+            memory.later.append(str(log.workflow_id))
+            continue
+        if log.connector not in known:
+            known[log.connector] = set(instance.get_dynamic_partitions(partitions_name(ConnectorType(log.connector))))
+        if log.tenant_id in known[log.connector]:  # who is no partition (any more) has nowhere to be shown
+            events += _events_of(instance, platform, log)
+    return events
+
+
+def _events_of(instance: dg.DagsterInstance, platform: Platform, log: "SyncLog") -> list[AssetEvent]:
+    from gtmc_pipelines.workflows.client import workflow_url
+
+    facts = facts_of(log, url=workflow_url(platform.settings, log.workflow_id or ""))
+    events: list[AssetEvent] = [event for event in events_of(facts) if not is_recorded(instance, event)]
+    if log.error_message and not log.dagster_run_id:
+        events.append(_observation(log, workflow_links(facts)))
+    return events
+
+
+def _observation(log: "SyncLog", links: Metadata) -> dg.AssetObservation:
+    stream = next(iter(log.stream_counts), STREAMS[ConnectorType(log.connector)][0].name)
+    return dg.AssetObservation(
+        raw_key(ConnectorType(log.connector), stream),
+        partition=log.tenant_id,
+        description=f"A sync outside Dagster ended as {log.outcome}: {log.error_message}",
+        metadata={"outcome": str(log.outcome), "error_code": str(log.error_code or ""), **links},
+    )

@@ -1,0 +1,109 @@
+"""A sweep: one run for many tenants, each to its own end, every one of them recorded as what it became."""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+
+import dagster as dg
+
+from gtmc_pipelines.defs.event_writer import plan_failed, write_events
+from gtmc_pipelines.defs.names import op_name, partitions_name
+from gtmc_pipelines.defs.order import SyncOrder
+from gtmc_pipelines.defs.recording import events_of, not_yet_recorded
+from gtmc_pipelines.defs.tenant_sync import Finished, RunSyncs
+from gtmc_pipelines.model.errors import GtmcError
+
+_NAMED_FAILURES = 20
+_FLUSH_TENANTS = 100
+_FLUSH_SECONDS = 5.0
+
+
+class Sweep:
+    """The tenants of one run, `concurrency` of them at a time. `fault_in` tells a known fault in an exception."""
+
+    def __init__(
+        self,
+        context: dg.AssetExecutionContext,
+        order: SyncOrder,
+        syncs: RunSyncs,
+        concurrency: int,
+        fault_in: Callable[[Exception], GtmcError | None],
+    ) -> None:
+        self._context = context
+        self._order = order
+        self._syncs = syncs
+        self._concurrency = concurrency
+        self._fault_in = fault_in
+        self._step = op_name(order.connector)
+        self._selected = set(context.selected_asset_keys)
+        self._partitions = set(context.instance.get_dynamic_partitions(partitions_name(order.connector)))
+        self._problems: dict[str, str] = {}
+        self._done = 0
+
+    def run(self) -> dg.Failure | None:
+        """Bring every tenant to its end; one tenant's failure stops none of the others. Gives the failure to raise."""
+        total = len(self._order.tenants)
+        self._context.log.info(f"{self._order.connector.label}, {self._order.mode} sync of {total:,} tenants")
+        ended: queue.SimpleQueue[tuple[str, Future[Finished]]] = queue.SimpleQueue()
+        with ThreadPoolExecutor(self._concurrency, thread_name_prefix="sweep") as pool:
+            try:
+                for tenant in self._order.tenants:
+                    future = pool.submit(self._syncs.sync, tenant)
+                    future.add_done_callback(lambda done, tenant=tenant: ended.put((tenant, done)))  # type: ignore[misc]
+                self._collect(ended, total)
+            except BaseException:
+                self._syncs.detach()  # threads stop following, so that leaving the pool doesn't wait for the syncs
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        return self._failure(total) if self._problems else None
+
+    def _collect(self, ended: queue.SimpleQueue[tuple[str, Future[Finished]]], total: int) -> None:
+        held: list[Finished] = []
+        flushed_at = time.monotonic()
+        while self._done + len(held) < total:
+            with suppress(queue.Empty):  # nothing new: what is held may be old enough to be recorded
+                held.append(self._finished(*ended.get(timeout=_FLUSH_SECONDS)))
+            if held and (len(held) >= _FLUSH_TENANTS or time.monotonic() - flushed_at >= _FLUSH_SECONDS):
+                self._record(held, total)
+                held, flushed_at = [], time.monotonic()
+        self._record(held, total)
+
+    def _finished(self, tenant: str, done: Future[Finished]) -> Finished:
+        try:
+            return done.result()
+        except Exception as error:
+            fault = self._fault_in(error)
+            if fault is None:
+                raise
+            return Finished(tenant, str(fault), None)
+
+    def _record(self, held: Sequence[Finished], total: int) -> None:
+        """Store what these tenants became: events for complete assets, failed for the rest of a failed tenant."""
+        if not held:
+            return
+        events = [e for tenant in held if tenant.facts is not None for e in events_of(tenant.facts, self._selected)]
+        write_events(self._context, self._step, not_yet_recorded(self._context.instance, events))
+        complete = {(event.partition, event.asset_key) for event in events}
+        for finished in held:
+            if not finished.problem:
+                continue
+            self._problems[finished.tenant] = finished.problem
+            self._context.log.error(f"{finished.tenant}: {finished.problem}")
+            if finished.tenant in self._partitions:
+                missing = [key for key in sorted(self._selected) if (finished.tenant, key) not in complete]
+                plan_failed(self._context, self._step, missing, finished.tenant)
+        self._done += len(held)
+        self._context.log.info(f"{self._done:,} of {total:,} tenants ended, {len(self._problems):,} of them failed")
+
+    def _failure(self, total: int) -> dg.Failure:
+        named = sorted(self._problems.items())[:_NAMED_FAILURES]
+        listing = "; ".join(f"{tenant}: {problem}" for tenant, problem in named[:3])
+        return dg.Failure(
+            f"{len(self._problems):,} of {total:,} tenants failed. {listing}",
+            metadata={"failed": dg.MetadataValue.json(dict(named)), "failed_tenants": len(self._problems)},
+            allow_retries=False,
+        )
