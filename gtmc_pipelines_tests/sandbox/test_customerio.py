@@ -239,6 +239,20 @@ def test_changes_that_make_no_sense_are_refused(api: Api) -> None:
         assert "error" in api.mutate(kind, action, **wish), (kind, action)
 
 
+def test_an_export_is_pending_then_done_and_downloaded_as_csv(api: Api) -> None:
+    made = api.post("exports/customers", {"filters": EVERYBODY["filter"]}).json()["export"]
+    assert made["status"] == "pending"
+    assert api.get(f"exports/{made['id']}/download").status_code == 404
+    assert api.get(f"exports/{made['id']}").json()["export"]["status"] == "done"
+    url = api.get(f"exports/{made['id']}/download").json()["url"]
+    assert len(requests.get(url, timeout=30).text.splitlines()) == 121
+    campaign = next(one["campaign_id"] for one in api.all("messages", "messages") if one["campaign_id"])
+    mails = api.post("exports/deliveries", {"campaign_id": campaign}).json()["export"]
+    assert mails["total"] == len(api.all("messages", f"campaigns/{campaign}/messages"))
+    assert api.post("exports/deliveries", {}).status_code == 400
+    assert len(api.get("exports").json()["exports"]) == 2
+
+
 def test_ten_requests_a_second_are_served_and_the_next_is_told_to_wait() -> None:
     with running(SandboxOptions(vendors=("customerio",), sizes=SIZES)) as announcement:
         api = Api(announcement)

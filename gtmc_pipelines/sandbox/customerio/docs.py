@@ -22,6 +22,7 @@ bucket of ten a second; the eleventh gets 429 with `Retry-After: 1`. Times are u
 - `GET /v1/activities` (`type name customer_id id_type deleted start limit`, default 10, at most 100 a page), newest
   first, no filter by time. Activities of deleted people only with `deleted=true`. The name of an `event` is in `data`
   (knob `name_on_top`: beside it).
+- `POST /v1/exports/customers | deliveries`, `GET /v1/exports`, `/v1/exports/{id}`, `…/download` (the address of a CSV).
 - Track host: `GET /api/v1/accounts/region` with Basic `site_id:track_key` answers for either region.
 - Knob `docs_probe`: `GET /v1/accounts/region` with an App key answers too, as the product documentation has it.
 

@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp
 
+from gtmc_pipelines.sandbox.customerio import exports
 from gtmc_pipelines.sandbox.customerio import log_pages as logs
 from gtmc_pipelines.sandbox.customerio import people_pages as people
 from gtmc_pipelines.sandbox.customerio.bend import PAGE_FAULTS, RECORD_FAULTS
@@ -104,6 +105,11 @@ class CustomerioVendor:
             return meta_error(401, "unauthorized")
         return JSONResponse({"url": "track.customer.io", "region": "us", "environment_id": workspace.number})
 
+    async def _download(self, request: Request) -> Response:
+        """The file of an export."""
+        asked = request.path_params
+        return exports.file_of(self._workspaces.get(asked["org"]), asked["export"], asked["token"])
+
     async def _documented_region(self, request: Request, workspace: Workspace) -> Response:
         """The probe of the product documentation: not among the App API's paths unless the knob is on."""
         if self._knobs.standing("docs_probe", self.name, workspace.name) is None:
@@ -158,7 +164,12 @@ class CustomerioVendor:
     def _application(self) -> Starlette:
         api = self._routes()
         app = Starlette(
-            routes=[Mount("/eu", routes=api), Route("/api/v1/accounts/region", self._track_region), *api],
+            routes=[
+                Mount("/eu", routes=api),
+                Route("/api/v1/accounts/region", self._track_region),
+                Route("/downloads/{org}/{export:int}/{token}", self._download),
+                *api,
+            ],
             exception_handlers={ApiError: _refused, HTTPException: _no_route},
         )
         app.router.redirect_slashes = False
@@ -185,8 +196,16 @@ class CustomerioVendor:
             "/v1/messages/{message}/archived_message": logs.archived_message,
             "/v1/{kind:str}/{parent:int}/messages": logs.messages,
             "/v1/activities": logs.activities,
+            "/v1/exports": exports.exports,
+            "/v1/exports/{export:int}": exports.export,
+            "/v1/exports/{export:int}/download": exports.download,
         }
-        post: dict[str, Page] = {"/v1/customers": people.search, "/v1/customers/attributes": people.attributes}
+        post: dict[str, Page] = {
+            "/v1/customers": people.search,
+            "/v1/customers/attributes": people.attributes,
+            "/v1/exports/customers": exports.export_customers,
+            "/v1/exports/deliveries": exports.export_deliveries,
+        }
         routes = [Route(path, self._served(page), methods=["POST"]) for path, page in post.items()]
         return [*routes, *(Route(path, self._served(page), methods=["GET"]) for path, page in get.items())]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from gtmc_pipelines.sandbox.customerio.activities import Activities
@@ -21,6 +22,16 @@ SIZES: Mapping[str, int] = {
     "customerio_activities": 1500,
     "customerio_requests_per_second": REQUESTS_PER_SECOND,
 }
+
+
+@dataclass(slots=True)
+class Export:
+    """An export asked for; it is done when somebody looks."""
+
+    kind: str
+    rows: list[Mapping[str, Any]]
+    is_done: bool = False
+    downloads: int = 0
 
 
 class Workspace:
@@ -41,6 +52,8 @@ class Workspace:
         self.requests_per_second = max(1, live["customerio_requests_per_second"])
         self._arrivals: deque[float] = deque(maxlen=self.requests_per_second)
         self.last_served: dict[str, list[Any]] = {}
+        self.exports: dict[int, Export] = {}
+        self.download_token = token(24, seed, name, "customerio downloads")
 
     def admits(self) -> bool:
         """Take a place in the bucket all requests share: so many in any second."""
