@@ -9,6 +9,7 @@ from gtmc_pipelines.sandbox.options import SandboxOptions
 from gtmc_pipelines.sandbox.running import running
 from gtmc_pipelines_tests.connectors import customerio_scene
 from gtmc_pipelines_tests.connectors.fathom_scene import Account
+from gtmc_pipelines_tests.connectors.o365_scene import Directory
 from gtmc_pipelines_tests.connectors.salesforce_scene import Org
 from gtmc_pipelines_tests.connectors.scripted_vendor import ScriptedVendor
 
@@ -60,3 +61,11 @@ def workspace(customerio_sandbox: dict[str, Any]) -> Iterator[customerio_scene.W
     found.ask("POST", "reset", {})
     yield found
     found.close()
+
+
+@pytest.fixture
+def directory(sandbox: dict[str, Any]) -> Directory:
+    """The directory of `acme` at the imitated Microsoft 365, as seeded, without faults."""
+    found = Directory(sandbox["vendors"]["o365"], sandbox["ca_file"])
+    found.ask("POST", "reset", {})
+    return found

@@ -116,7 +116,8 @@ class _Walk:
                 rejects.append(item)
             elif (record := self._record(item, known)) is not None:
                 records.append(record)
-        folders = {**self.state.folders, name: state}
+        others = {each: kept for each, kept in self.state.folders.items() if each != name}
+        folders = {**others, name: state}  # to the end: whoever resumes goes on with the next folder in turn
         while len(known) > MOST_KNOWN:
             known.pop(next(iter(known)))
         self.state = msgspec.structs.replace(self.state, folders=folders, known=known)
