@@ -19,6 +19,8 @@ from gtmc_pipelines.model.errors import Broken, Reauthorize, Retry
 from gtmc_pipelines.vault.secret import Secret
 
 VENDOR = "Delivr.ai"
+KEPT_FREE = 0.2
+"""Share of the allowed rate left free: requests of several threads arrive bunched up."""
 
 
 class _Project(msgspec.Struct):
@@ -44,7 +46,8 @@ class DelivraiHttp(VendorSession):
     ) -> None:
         super().__init__(VENDOR, settings, clock=clock, sleep=sleep)
         self._secret_headers = headers
-        self._pace = Pace(1, 1 / pace, sleep=self._stand_by)  # evenly: a sync's next session may start at once
+        # evenly, not in bursts: the next session of the same sync may start at once
+        self._pace = Pace(1, 1 / (pace * (1 - KEPT_FREE)), sleep=self._stand_by)
 
     def before_attempt(self, request: requests.PreparedRequest) -> None:
         """Keep the pace, further attempts included."""
