@@ -80,6 +80,9 @@ class Settings(BaseSettings):
     )
 
     database_url: str | None = _variable("GTMC_DATABASE_URL", description="PostgreSQL of the platform; unset: embedded")
+    owner_database_url: str | None = _variable(
+        "GTMC_OWNER_DATABASE_URL", description="Login that owns the schema, for `gtmc migrate`; unset: the one above"
+    )
     dagster_pg_url: str | None = _variable("DAGSTER_PG_URL", description="Dagster's storage, postgresql+psycopg2://…")
     temporal_address: str | None = _variable("TEMPORAL_ADDRESS", description="Temporal host:port; unset: embedded")
     temporal_namespace: str = _variable("TEMPORAL_NAMESPACE", "default", description="Temporal namespace")
@@ -174,7 +177,7 @@ class Settings(BaseSettings):
                     raise ValueError(f"key {position} of the list must be exactly 64 hex characters")
         return keys
 
-    @field_validator("database_url", "dagster_pg_url")
+    @field_validator("database_url", "owner_database_url", "dagster_pg_url")
     @classmethod
     def _a_postgres_url(cls, url: str | None) -> str | None:
         if url is not None and not _POSTGRES_URL.fullmatch(url):

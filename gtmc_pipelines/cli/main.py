@@ -26,6 +26,7 @@ COMMANDS = {
     "o365": "o365",
     "dead-letters": "dead_letters",
     "keys": "keys",
+    "migrate": "migrate_command",
     "worker": "worker_command",
     "sandbox": "sandbox_command",
 }

@@ -41,6 +41,7 @@ _SETTINGS = {
     "log_checkpoints": "off",
 }
 _CLUSTER = ("-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "--auth=scram-sha-256")
+LOGIN = "gtmc"  # what worker, Dagster and commands log in as; the superuser only migrates
 _ACCESS = "host all all 127.0.0.1/32 scram-sha-256\n"
 _BARE = {"LC_ALL": "C.UTF-8", "TZ": "UTC", "PATH": "/usr/bin:/bin"}
 
@@ -121,6 +122,10 @@ class EmbeddedPostgres:
         """SQLAlchemy URL of a database as superuser, psycopg 3."""
         return self._url("postgresql+psycopg", database)
 
+    def login_url(self, database: str) -> str:
+        """The same as the unprivileged login, which `storage.logins.ensure_login` makes."""
+        return self._url("postgresql+psycopg", database, LOGIN)
+
     def dagster_url(self, database: str = "dagster") -> str:
         """The same for Dagster, which needs psycopg2 named in the URL."""
         return self._url("postgresql+psycopg2", database)
@@ -135,9 +140,9 @@ class EmbeddedPostgres:
                 next_step=f"Read {self._log_file}.",
             )
 
-    def _url(self, driver: str, database: str) -> str:
+    def _url(self, driver: str, database: str, user: str = "postgres") -> str:
         passfile = quote(str(self._password_file), safe="/")
-        return f"{driver}://postgres@127.0.0.1:{self.port}/{database}?passfile={passfile}"
+        return f"{driver}://{user}@127.0.0.1:{self.port}/{database}?passfile={passfile}"
 
     def _create_cluster(self, place: ServerPlace) -> None:
         """Run initdb with a new password. A half-made cluster of an interrupted start is removed first."""
@@ -145,7 +150,8 @@ class EmbeddedPostgres:
             shutil.rmtree(left_over) if left_over.is_dir() else left_over.unlink()
         self._password_file.unlink(missing_ok=True)
         self._password_file.touch(mode=0o600)
-        self._password_file.write_text(f"127.0.0.1:*:*:postgres:{secrets.token_hex(24)}\n")
+        lines = [f"127.0.0.1:*:*:{user}:{secrets.token_hex(24)}\n" for user in ("postgres", LOGIN)]
+        self._password_file.write_text("".join(lines))
         handed_over = place.data.with_suffix(".initial")
         handed_over.touch(mode=0o600)
         handed_over.write_text(self._password())
@@ -187,7 +193,8 @@ class EmbeddedPostgres:
         return self._wanted_port
 
     def _password(self) -> str:
-        return self._password_file.read_text().strip().rsplit(":", 1)[-1]
+        """The superuser's, which stands first."""
+        return self._password_file.read_text().splitlines()[0].rpartition(":")[2]
 
     def _client(self, program: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
         return subprocess.run(  # noqa: S603  fixed programs, no shell

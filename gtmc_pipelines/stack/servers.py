@@ -19,16 +19,7 @@ from gtmc_pipelines.stack.temporal import EmbeddedTemporal
 DATABASE = "gtmc"
 SERVER_LEVEL = 0
 # A program of its own: this room doesn't import storage, and the start doesn't wait for its imports.
-_MIGRATE = """
-import sys
-from gtmc_pipelines.model.errors import GtmcError
-from gtmc_pipelines.settings import load_settings
-from gtmc_pipelines.storage.migrate import migrate
-try:
-    migrate(load_settings().required("database_url"))
-except GtmcError as error:
-    sys.exit(str(error))
-"""
+_MIGRATE = ["-m", "gtmc_pipelines.cli.main", "migrate"]
 
 
 class Servers:
@@ -53,7 +44,7 @@ class Servers:
         """Variables that lead to the servers we started; nothing of the user's own."""
         variables = {}
         if self.postgres is not None:
-            variables["GTMC_DATABASE_URL"] = self.postgres.url(DATABASE)
+            variables["GTMC_DATABASE_URL"] = self.postgres.login_url(DATABASE)
             if self._settings.dagster_pg_url is None:
                 variables["DAGSTER_PG_URL"] = self.postgres.dagster_url(DAGSTER_DATABASE)
         if self.temporal is not None:
@@ -94,7 +85,9 @@ class Servers:
             *(_server_step("PostgreSQL", server, supervisor) for server in [self.postgres] if server),
             *(_server_step("Temporal", server, supervisor) for server in [self.temporal] if server),
             Step("Databases", self._create_databases, needs=("PostgreSQL",)),
-            Step("Migrations", self._program("Migrations", ["-c", _MIGRATE], environment), needs=("Databases",)),
+            Step(
+                "Migrations", self._program("Migrations", _MIGRATE, self._as_owner(environment)), needs=("Databases",)
+            ),
             Step(
                 "Temporal namespace",
                 self._program("Temporal namespace", ["-m", "gtmc_pipelines.workflows.namespace"], environment),
@@ -122,6 +115,13 @@ class Servers:
         elif self._settings.dagster_pg_url is None and self._settings.database_url is not None:
             create_beside(self._settings.database_url)
         return None
+
+    def _as_owner(self, environment: Callable[[], dict[str, str]]) -> Callable[[], dict[str, str]]:
+        """The environment with the embedded server's superuser as owner: for the migrations alone."""
+        if self.postgres is None:
+            return environment
+        postgres = self.postgres
+        return lambda: {**environment(), "GTMC_OWNER_DATABASE_URL": postgres.url(DATABASE)}
 
     def _program(self, name: str, arguments: list[str], environment: Callable[[], dict[str, str]]) -> Begin:
         def begin() -> ChildProcess:
