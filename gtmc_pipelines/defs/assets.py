@@ -10,9 +10,9 @@ from gtmc_pipelines.defs.checks.catalog import check_results, check_specs
 from gtmc_pipelines.defs.columns import Mappings
 from gtmc_pipelines.defs.config import SyncConfig
 from gtmc_pipelines.defs.names import op_name, pool_name
-from gtmc_pipelines.defs.resources import VendorResource
 from gtmc_pipelines.defs.run_body import run_syncs
 from gtmc_pipelines.defs.translator import asset_specs
+from gtmc_pipelines.defs.vendor_resource import VendorResource
 from gtmc_pipelines.model.connector_types import ConnectorType
 
 

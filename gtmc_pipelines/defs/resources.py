@@ -1,94 +1,166 @@
-"""Resources: one per connector type, for our own assets and, by `session` and `client`, for anybody's ad-hoc ones."""
+"""The five resources, one per connector type, for our own assets and for anybody's ad-hoc ones.
+
+Settings left out are those of the connector and the installation; secrets left out are the tenant's
+own, from the vault. In an asset:
+
+    @dg.asset
+    def open_cases(salesforce: SalesforceResource) -> None:
+        with salesforce.client("acme") as sf:
+            sf.query("SELECT COUNT() FROM Case WHERE IsClosed = false")
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 from pydantic import Field
 
-from gtmc_pipelines.connectors.contract import Session
-from gtmc_pipelines.defs.platform import GtmcResource
+from gtmc_pipelines.connectors.contract import Credentials
+from gtmc_pipelines.defs.vendor_resource import SECRET, VendorResource, given_options, given_secrets
 from gtmc_pipelines.model.connector_types import ConnectorType
+from gtmc_pipelines.vault.secret import Secret
+
+_KEY = "Key used instead of the tenant's stored one: dg.EnvVar, never a literal."
 
 
-class VendorResource(GtmcResource):
-    """What every vendor's resource can do. A vendor adds its typed settings and its own kind of client.
-
-    Secrets are never part of it: they are opened from the vault when a session is made.
-    """
-
-    connector: ConnectorType = Field(description="Type key of the connector.")
-    follow_seconds: float = Field(default=1.0, gt=0, description="How often a running sync is looked at, in seconds.")
-    sweep_concurrency: int = Field(default=25, ge=1, le=200, description="Syncs a sweep run has going at once.")
-
-    def options(self) -> Mapping[str, Any]:
-        """Settings of this resource that sessions use instead of the installation's; none here."""
-        return {}
-
-    @contextmanager
-    def session(self, tenant: str) -> Iterator[Session]:
-        """An authenticated conversation with the vendor on behalf of a tenant, closed on exit.
-
-        Raises Misuse for an unknown tenant or connector, Reauthorize when the user must reconnect.
-        """
-        from gtmc_pipelines.connectors.registry import connector_of
-        from gtmc_pipelines.storage.connectors import require_connector
-        from gtmc_pipelines.storage.credentials import StoredCredentials
-        from gtmc_pipelines.workflows.composition import compose, key_ring
-
-        settings = self.settings()
-        with self.database() as database:
-            row = require_connector(database, tenant, self.connector.value)
-            composed = compose(settings, row)
-            composed = replace(composed, options={**composed.options, **self.options()})
-            credentials = StoredCredentials(database, key_ring(settings), tenant, row.id)
-            session = connector_of(self.connector).authenticate(credentials, composed)
-            try:
-                yield session
-            finally:
-                session.close()
+def _type_of(connector: ConnectorType) -> Any:
+    return Field(default=connector, description="Type key of the connector.")
 
 
 class SalesforceResource(VendorResource):
-    """Salesforce. Settings left out are those of the installation (SALESFORCE_… variables).
+    """Salesforce. `client` is a `simple_salesforce.Salesforce` that renews expired tokens by itself."""
 
-    They apply to sessions and clients made here; syncs run on the worker, with the worker's settings.
-
-        @dg.asset
-        def open_cases(salesforce: SalesforceResource) -> None:
-            with salesforce.client("acme") as sf:
-                sf.query("SELECT COUNT() FROM Case WHERE IsClosed = false")
-    """
-
-    connector: ConnectorType = Field(default=ConnectorType.SALESFORCE, description="Type key of the connector.")
+    connector: ConnectorType = _type_of(ConnectorType.SALESFORCE)
     api_version: str | None = Field(default=None, description="REST API version, for example 60.0.")
     page_records: int | None = Field(default=None, ge=200, le=50_000, description="Records a page.")
     bulk_threshold: int | None = Field(default=None, ge=0, description="Full reads of more records use Bulk API 2.0.")
+    client_id: str | None = Field(default=None, description="Consumer key of another connected app.")
+    client_secret: str | None = Field(default=None, description="Its consumer secret.", json_schema_extra=SECRET)
 
     def options(self) -> Mapping[str, Any]:
         """The settings that were given."""
-        given = {
-            "api_version": self.api_version,
-            "page_records": self.page_records,
-            "bulk_threshold": self.bulk_threshold,
-        }
-        return {name: value for name, value in given.items() if value is not None}
+        return given_options(
+            api_version=self.api_version, page_records=self.page_records, bulk_threshold=self.bulk_threshold
+        )
+
+    def app(self) -> Mapping[str, Secret]:
+        """The connected app that was given."""
+        return given_secrets(client_id=self.client_id, client_secret=self.client_secret)
 
     @contextmanager
     def client(self, tenant: str) -> Iterator[Any]:
-        """A `simple_salesforce.Salesforce` client of the tenant's org, closed on exit.
-
-        It renews expired tokens by itself, keeps to the vendor's pace, and raises our error tree.
-        """
+        """A `simple_salesforce.Salesforce` client of the tenant's org, closed on exit."""
         with self.session(tenant) as session:
             yield session.plain_client()  # type: ignore[attr-defined]
 
 
+class KeyedResource(VendorResource):
+    """A vendor whose API takes one key."""
+
+    base_url: str | None = Field(default=None, description="Root of the API instead of the installation's.")
+    api_key: str | None = Field(default=None, description=_KEY, json_schema_extra=SECRET)
+
+    def options(self) -> Mapping[str, Any]:
+        """The settings that were given."""
+        return given_options(base_url=self.base_url)
+
+    def given_credentials(self) -> Credentials:
+        """The key that was given."""
+        return given_secrets(api_key=self.api_key)
+
+
+class CustomerioResource(KeyedResource):
+    """Customer.io App API. `client` has `search_people`, `attributes`, `email_messages` and `activities`.
+
+    with customerio.client("acme") as cio:
+        page = json.loads(cio.activities(""))["activities"]
+    """
+
+    connector: ConnectorType = _type_of(ConnectorType.CUSTOMERIO)
+    region: str | None = Field(default=None, description="us or eu instead of the connector's.", pattern="^(us|eu)$")
+
+    def options(self) -> Mapping[str, Any]:
+        """The settings that were given."""
+        return {**super().options(), **given_options(region=self.region)}
+
+
+class DelivraiResource(KeyedResource):
+    """Delivr.ai. `client` has `get(path, parameters)` and `post(path, body)`, both giving the body's bytes.
+
+    with delivrai.client("acme") as delivr:
+        signals = json.loads(delivr.get("/v1/intent-signals", {"limit": "10"}))
+    """
+
+    connector: ConnectorType = _type_of(ConnectorType.DELIVRAI)
+    api_secret: str | None = Field(default=None, description="Secret beside the key.", json_schema_extra=SECRET)
+
+    def given_credentials(self) -> Credentials:
+        """The key and secret that were given."""
+        return given_secrets(api_key=self.api_key, api_secret=self.api_secret)
+
+
+class FathomResource(KeyedResource):
+    """Fathom. `client` has `meetings(parameters)`, `transcript(recording_id)` and `summary(recording_id)`.
+
+    with fathom.client("acme") as fathom_video:
+        meetings = json.loads(fathom_video.meetings({}))["items"]
+    """
+
+    connector: ConnectorType = _type_of(ConnectorType.FATHOM)
+
+
+class O365Resource(VendorResource):
+    """Microsoft 365 through Graph. `client` has `mailboxes()` and `get(url)`; nothing works without an agreement.
+
+    with o365.client("acme") as graph:
+        keys = [mailbox.key for mailbox in graph.mailboxes()]
+    """
+
+    connector: ConnectorType = _type_of(ConnectorType.O365)
+    graph_url: str | None = Field(default=None, description="Graph with its version instead of the installation's.")
+    login_url: str | None = Field(default=None, description="Login host of the cloud instead of the installation's.")
+    client_id: str | None = Field(default=None, description="Application id of another app registration.")
+    client_secret: str | None = Field(default=None, description="Its client secret.", json_schema_extra=SECRET)
+
+    def options(self) -> Mapping[str, Any]:
+        """The settings that were given."""
+        return given_options(graph_url=self.graph_url, login_url=self.login_url)
+
+    def app(self) -> Mapping[str, Secret]:
+        """The app registration that was given."""
+        return given_secrets(client_id=self.client_id, client_secret=self.client_secret)
+
+    @contextmanager
+    def client(self, tenant: str) -> Iterator[Any]:
+        """A session with Graph, closed on exit. Raises Reauthorize when the agreement is not in force."""
+        self._require_consent(tenant)
+        with self.session(tenant) as session:
+            yield session
+
+    def _require_consent(self, tenant: str) -> None:
+        from gtmc_pipelines.model.errors import Reauthorize
+        from gtmc_pipelines.storage.o365 import get_config
+
+        with self.database() as database, database.tenant(tenant) as handle:
+            if not get_config(handle, tenant).is_accepted:
+                raise Reauthorize(
+                    "dpa_not_accepted",
+                    f"Tenant {tenant} has not accepted the data-processing agreement for Office 365.",
+                    next_step=f"Accept it: gtmc o365 accept-dpa --tenant {tenant}",
+                )
+
+
+_RESOURCES: Mapping[ConnectorType, type[VendorResource]] = {
+    ConnectorType.SALESFORCE: SalesforceResource,
+    ConnectorType.CUSTOMERIO: CustomerioResource,
+    ConnectorType.DELIVRAI: DelivraiResource,
+    ConnectorType.O365: O365Resource,
+    ConnectorType.FATHOM: FathomResource,
+}
+
+
 def vendor_resource(connector: ConnectorType) -> VendorResource:
-    """The resource of a connector type; a type without settings of its own gets the plain one."""
-    if connector is ConnectorType.SALESFORCE:
-        return SalesforceResource()
-    return VendorResource(connector=connector)
+    """The resource of a connector type."""
+    return _RESOURCES[connector](connector=connector)

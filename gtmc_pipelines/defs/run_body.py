@@ -9,9 +9,9 @@ from gtmc_pipelines.defs.metadata import workflow_links
 from gtmc_pipelines.defs.narrator import sheet_text
 from gtmc_pipelines.defs.order import SyncOrder, order_of, pin
 from gtmc_pipelines.defs.recording import events_of, not_yet_recorded
-from gtmc_pipelines.defs.resources import VendorResource
 from gtmc_pipelines.defs.sweep import Sweep
 from gtmc_pipelines.defs.tenant_sync import Finished, RunSyncs
+from gtmc_pipelines.defs.vendor_resource import VendorResource
 from gtmc_pipelines.model.errors import GtmcError
 
 

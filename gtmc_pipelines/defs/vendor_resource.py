@@ -1,0 +1,98 @@
+"""What every vendor's resource can do: sessions on behalf of a tenant, from stored or given secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from pydantic import Field
+
+from gtmc_pipelines.connectors.contract import Credentials, Session
+from gtmc_pipelines.defs.platform import GtmcResource
+from gtmc_pipelines.model.connector_types import ConnectorType
+from gtmc_pipelines.vault.secret import Secret
+
+SECRET: dict[str, Any] = {"dagster__is_secret": True}
+"""Marks a field: Dagster shows dots for it, and an `EnvVar` is what belongs there."""
+
+
+class VendorResource(GtmcResource):
+    """What every vendor's resource can do. A vendor adds its typed settings and its own kind of client.
+
+    A tenant's secrets are opened from the vault when a session is made. Settings and secrets given
+    here apply to sessions and clients made here; syncs run on the worker, with the worker's settings.
+    """
+
+    connector: ConnectorType = Field(description="Type key of the connector.")
+    follow_seconds: float = Field(default=1.0, gt=0, description="How often a running sync is looked at, in seconds.")
+    sweep_concurrency: int = Field(default=25, ge=1, le=200, description="Syncs a sweep run has going at once.")
+
+    def options(self) -> Mapping[str, Any]:
+        """Settings of this resource that sessions use instead of the installation's; none here."""
+        return {}
+
+    def app(self) -> Mapping[str, Secret]:
+        """Secrets of an app registration that sessions use instead of the installation's; none here."""
+        return {}
+
+    def given_credentials(self) -> Credentials:
+        """Secrets that sessions use instead of the tenant's stored ones; none here."""
+        return {}
+
+    @contextmanager
+    def session(self, tenant: str) -> Iterator[Session]:
+        """An authenticated conversation with the vendor on behalf of a tenant, closed on exit.
+
+        It keeps to the vendor's pace and raises our error tree. Raises Misuse for an unknown tenant or
+        connector, Reauthorize when the user must reconnect.
+        """
+        from gtmc_pipelines.connectors.registry import connector_of
+        from gtmc_pipelines.storage.connectors import require_connector
+        from gtmc_pipelines.storage.credentials import StoredCredentials
+        from gtmc_pipelines.workflows.composition import compose, key_ring
+
+        settings = self.settings()
+        with self.database() as database:
+            row = require_connector(database, tenant, self.connector.value)
+            composed = compose(settings, row)
+            composed = replace(
+                composed, options={**composed.options, **self.options()}, app={**composed.app, **self.app()}
+            )
+            given = self.given_credentials()
+            source = _Given(given) if given else StoredCredentials(database, key_ring(settings), tenant, row.id)
+            session = connector_of(self.connector).authenticate(source, composed)
+            try:
+                yield session
+            finally:
+                session.close()
+
+    @contextmanager
+    def client(self, tenant: str) -> Iterator[Any]:
+        """The vendor's client for ad-hoc work on behalf of a tenant, closed on exit; here the session itself."""
+        with self.session(tenant) as session:
+            yield session
+
+
+class _Given:
+    """A CredentialSource of secrets that the resource was given. They are never renewed or stored."""
+
+    def __init__(self, credentials: Credentials) -> None:
+        self._credentials = credentials
+
+    def read(self) -> Credentials:
+        return self._credentials
+
+    def renew(self, stale: Secret, exchange: Callable[[Credentials], Credentials]) -> Credentials:
+        return exchange(self._credentials)
+
+
+def given_options(**values: Any) -> dict[str, Any]:
+    """Those that were set."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def given_secrets(**values: str | None) -> dict[str, Secret]:
+    """The same for secrets."""
+    return {name: Secret(value) for name, value in values.items() if value}
