@@ -1,0 +1,176 @@
+"""`gtmc o365` and the admin consent of `gtmc connectors connect`, as a user sees them."""
+
+from __future__ import annotations
+
+import json
+import threading
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from gtmc_pipelines.cli.main import app
+from gtmc_pipelines.model.connector_types import ConnectorStatus, ConnectorType
+from gtmc_pipelines.model.errors import GtmcError, Misuse, Reauthorize
+from gtmc_pipelines.storage.connectors import find_connector
+from gtmc_pipelines.storage.engine import Database
+from gtmc_pipelines.storage.o365 import get_config
+from gtmc_pipelines.storage.statements import rows
+from gtmc_pipelines.vault.keyring import generate_key_hex
+from gtmc_pipelines_tests.connectors.o365_scene import Directory
+
+pytestmark = pytest.mark.services
+
+runner = CliRunner()
+
+
+@pytest.fixture
+def directory(
+    sandbox: dict[str, Any], database: Database, postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Directory:
+    """The directory `acme`, and settings under which `gtmc` finds it."""
+    found = Directory(sandbox["vendors"]["o365"], sandbox["ca_file"])
+    found.ask("POST", "reset", {})
+    settings = found.settings()
+    for name, value in {
+        "GTMC_HOME": str(tmp_path),
+        "GTMC_DATABASE_URL": postgres_url,
+        "CONNECTOR_ENCRYPTION_KEY": generate_key_hex(),
+        "O365_CLIENT_ID": settings.app["client_id"].reveal(),
+        "O365_CLIENT_SECRET": settings.app["client_secret"].reveal(),
+        "O365_LOGIN_URL": found.vendor["http"],
+        "O365_GRAPH_URL": f"{found.vendor['http']}/v1.0",
+        "GTMC_SANDBOX_HOSTS": ",".join(settings.sandbox_hosts),
+        "GTMC_CA_FILE": found.ca_file,
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("O365_REDIRECT_URI", raising=False)
+    return found
+
+
+@pytest.fixture
+def browser(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Follows the consent page's redirect, as the administrator's browser would; gives the addresses opened."""
+    urls: list[str] = []
+    threads: list[threading.Thread] = []
+
+    def follow(url: str) -> None:
+        urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=10).close()
+
+    def start(url: str) -> bool:
+        urls.append(url)
+        threads.append(threading.Thread(target=follow, args=(url,)))
+        threads[-1].start()
+        return True
+
+    monkeypatch.setattr("webbrowser.open", start)
+    yield urls
+    for thread in threads:
+        thread.join()
+
+
+def gtmc(*arguments: str) -> Result:
+    """Run a command that succeeds."""
+    result = runner.invoke(app, list(arguments))
+    assert result.exception is None, result.exception
+    return result
+
+
+def refusal(*arguments: str) -> GtmcError:
+    """Run a command that ends with one of our errors."""
+    result = runner.invoke(app, list(arguments))
+    assert isinstance(result.exception, GtmcError), result.exception
+    return result.exception
+
+
+def _domains(tenant: str) -> Any:
+    return json.loads(gtmc("o365", "domains", "list", "--tenant", tenant, "--json").stdout)
+
+
+def test_an_administrator_connects_and_the_directory_is_kept(
+    directory: Directory, browser: list[str], tenant: str, database: Database
+) -> None:
+    gtmc("connectors", "add", "--tenant", tenant, "--type", "o365")
+    here = ("--tenant", tenant, "--connector", "o365")
+    shown = gtmc("connectors", "connect", *here, "--login-hint", "acme").stdout
+    assert "Office 365 connected" in shown
+    assert "Mail.ReadBasic.All" in shown
+    assert "/acme/adminconsent?" in browser[0]
+    row = find_connector(database, tenant, ConnectorType.O365)
+    assert row is not None
+    assert row.status is ConnectorStatus.CONNECTED
+    assert row.options["organization_id"] == directory.org["directory_id"]
+    assert "✓" in gtmc("connectors", "verify", *here).stdout
+    assert "administrator" in gtmc("connectors", "disconnect", *here).stdout
+
+
+def test_an_administrator_who_refuses_leaves_nothing_connected(
+    directory: Directory, browser: list[str], tenant: str, database: Database
+) -> None:
+    directory.break_("consent_refused")
+    gtmc("connectors", "add", "--tenant", tenant, "--type", "o365")
+    error = refusal("connectors", "connect", "--tenant", tenant, "--connector", "o365", "--login-hint", "acme")
+    assert isinstance(error, Reauthorize)
+    assert error.code == "oauth_denied"
+    row = find_connector(database, tenant, ConnectorType.O365)
+    assert row is not None
+    assert row.status is ConnectorStatus.DISCONNECTED
+
+
+def test_the_agreement_is_accepted_and_withdrawn_by_somebody_at_a_time(
+    directory: Directory, tenant: str, database: Database
+) -> None:
+    assert "not accepted" in gtmc("o365", "domains", "list", "--tenant", tenant).stdout
+    shown = gtmc("o365", "accept-dpa", "--tenant", tenant, "--by", "Ada", "--version", "2026-01").stdout
+    assert "accepted" in shown
+    assert "nothing is kept" in shown
+    with database.tenant(tenant) as handle:
+        config = get_config(handle, tenant)
+        assert (config.dpa_accepted_by, config.dpa_version, config.is_accepted) == ("Ada", "2026-01", True)
+    assert "by Ada" in gtmc("o365", "domains", "list", "--tenant", tenant).stdout
+    assert json.loads(gtmc("o365", "withdraw-dpa", "--tenant", tenant, "--by", "Bob", "--json").stdout)["withdrawn"]
+    assert "No agreement" in gtmc("o365", "withdraw-dpa", "--tenant", tenant).stdout
+    with database.tenant(tenant) as handle:
+        assert not get_config(handle, tenant).is_accepted
+        audited = rows(handle, "SELECT user_id, action FROM audit_log WHERE action LIKE 'o365.%%' ORDER BY created_at")
+    assert [(each["user_id"], each["action"]) for each in audited] == [
+        ("Ada", "o365.accept_dpa"),
+        ("Bob", "o365.withdraw_dpa"),
+    ]
+
+
+def test_domains_are_added_and_removed_in_one_form(directory: Directory, tenant: str) -> None:
+    gtmc("o365", "domains", "add", "--tenant", tenant, "--own", "Acme.example", "Partner.COM", "kim@other.example")
+    gtmc("o365", "domains", "add", "--tenant", tenant, "partner.com", "third.example.")
+    found = _domains(tenant)
+    assert found["allowed_domains"] == ["other.example", "partner.com", "third.example"]
+    assert found["own_domain"] == "acme.example"
+    gtmc("o365", "domains", "remove", "--tenant", tenant, "OTHER.example", "third.example")
+    assert _domains(tenant)["allowed_domains"] == ["partner.com"]
+    assert _domains(tenant)["own_domain"] == "acme.example"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("add", "acme.example", "--own", "acme.example"), "own_domain"),
+        (("add", "eu.acme.example", "--own", "acme.example"), "own_domain"),
+        (("add", "*.partner.com"), "bad_domain"),
+        (("add", "com"), "bad_domain"),
+        (("remove", "never.example"), "domain_not_allowed"),
+    ],
+)
+def test_a_domain_that_makes_no_sense_is_refused(
+    directory: Directory, tenant: str, arguments: tuple[str, ...], code: str
+) -> None:
+    error = refusal("o365", "domains", *arguments, "--tenant", tenant)
+    assert isinstance(error, Misuse)
+    assert error.code == code
+    assert _domains(tenant)["allowed_domains"] == []
+
+
+def test_an_unknown_tenant_is_refused(directory: Directory) -> None:
+    assert isinstance(refusal("o365", "accept-dpa", "--tenant", "nobody-here"), Misuse)
