@@ -1,4 +1,4 @@
-"""Renders the tables of connectors/README.md: scenarios, exemptions, errors. `python -m` it to mend them."""
+"""Renders the tables of connectors/README.md: mappings, scenarios, errors. `python -m` it to mend them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from gtmc_pipelines.connectors.registry import CONNECTORS
 from gtmc_pipelines_tests.acceptance.error_rows import error_rows
 from gtmc_pipelines_tests.acceptance.subject import Exempt, Subject
 from gtmc_pipelines_tests.acceptance.subjects import SUBJECTS
@@ -38,11 +39,34 @@ def error_table() -> str:
     lines = ["| Vendor | Answer | Leaf | Code | What the user reads | Next step |", "|---|---|---|---|---|---|"]
     for row in error_rows():
         cells = (row.vendor.label, row.answer, row.leaf, f"`{row.fault.code}`", row.fault.sentence, row.next_step)
-        lines.append("| " + " | ".join(_escaped(cell) for cell in cells) + " |")
+        lines.append(_row(*(cell.replace("<", "‹").replace(">", "›") for cell in cells)))
     return "\n".join(lines)
 
 
-TABLES = {"scenarios": scenarios_table, "exempt": exempt_table, "errors": error_table}
+def mapping_table() -> str:
+    """Every connector × entity, field by field, as the code has it."""
+    lines = [
+        "| Connector | Entity | Stream | Source | Canonical field | How | Required |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for kind, connector in CONNECTORS.items():
+        for entity, entries in connector.default_mappings().items():
+            for entry in entries:
+                how = (
+                    f"`{' '.join(entry.custom_transform.split())}`" if entry.custom_transform else str(entry.transform)
+                )
+                cells = (
+                    kind.label,
+                    entity,
+                    entry.stream or "all",
+                    f"`{entry.source_field}`",
+                    f"`{entry.target_field}`",
+                )
+                lines.append(_row(*cells, how, "yes" if entry.required else ""))
+    return "\n".join(lines)
+
+
+TABLES = {"mappings": mapping_table, "scenarios": scenarios_table, "exempt": exempt_table, "errors": error_table}
 
 
 def mended(text: str) -> str:
@@ -75,8 +99,8 @@ def _sentence(name: str) -> str:
     return name.removeprefix("test_").replace("_", " ").capitalize()
 
 
-def _escaped(text: str) -> str:
-    return text.replace("|", "\\|").replace("<", "‹").replace(">", "›")
+def _row(*cells: str) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 if __name__ == "__main__":

@@ -14,7 +14,9 @@ from gtmc_pipelines_tests.acceptance.subject import Rate, Subject
 
 pytestmark = pytest.mark.services
 
-WISH_SECONDS = 3
+WISH_SECONDS = 2
+NOTED_LATE_SECONDS = 0.05
+"""A busy machine may note a request's arrival that much after it: the next one then seems to come too soon."""
 
 
 @each_subject
@@ -123,7 +125,9 @@ def test_a_vendors_rate_limit_is_reached_and_never_exceeded(make_stage: MakeStag
     times = [entry["at"] for entry in stage.site.journal(before) if re.search(rate.path, entry["path"])]
     assert len(times) > rate.limit, "too few requests to meet the limit"
     for first, beyond in zip(times, times[rate.limit :], strict=False):
-        assert beyond - first > rate.per_seconds, f"more than {rate.limit} requests in {rate.per_seconds} s"
+        assert beyond - first > rate.per_seconds - NOTED_LATE_SECONDS, (
+            f"more than {rate.limit} requests in {rate.per_seconds} s"
+        )
     assert not stage.waits, "the vendor had to ask us to slow down"
     stage.assert_true()
 
