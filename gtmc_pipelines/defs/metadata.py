@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -43,6 +44,7 @@ class SyncFacts:
     complete: frozenset[str]
     watermarks: Mapping[str, str]
     seconds: float | None = None
+    completed_at: datetime | None = None
     is_renormalized: bool = False  # canonical rows were made from raw ones; no vendor was called
 
     def total_of(self, streams: tuple[str, ...]) -> Counts:
@@ -52,6 +54,13 @@ class SyncFacts:
     def has_completed(self, streams: tuple[str, ...]) -> bool:
         """True when all of these streams (at least one) were read and written to their ends."""
         return bool(streams) and self.complete.issuperset(streams)
+
+    def lag_seconds(self, streams: tuple[str, ...]) -> float | None:
+        """How far behind the vendor these streams were when the sync ended; None where no moment tells it."""
+        moments = [moment for stream in streams if (moment := _moment(self.watermarks.get(stream))) is not None]
+        if self.completed_at is None or not moments:
+            return None
+        return max(0.0, (self.completed_at - min(moments)).total_seconds())
 
 
 def facts_of(log: SyncLog, *, url: str) -> SyncFacts:
@@ -69,6 +78,7 @@ def facts_of(log: SyncLog, *, url: str) -> SyncFacts:
         complete=frozenset(s for s, sheet in log.stream_counts.items() if sheet.get("state") == "complete"),
         watermarks=_watermarks(connector, log.cursor_after),
         seconds=log.seconds,
+        completed_at=log.completed_at,
         is_renormalized=log.trigger == Trigger.RENORMALIZE,
     )
 
@@ -110,6 +120,9 @@ def sync_metadata(facts: SyncFacts, streams: tuple[str, ...]) -> Metadata:
     found["balanced"] = dg.MetadataValue.bool(total.is_balanced)
     if facts.seconds is not None:
         found["duration_seconds"] = dg.MetadataValue.float(round(facts.seconds, 3))
+        found["records_per_second"] = dg.MetadataValue.float(round(total.read / max(facts.seconds, 0.001), 1))
+    if (lag := facts.lag_seconds(streams)) is not None:
+        found["lag_seconds"] = dg.MetadataValue.float(round(lag, 3))
     found["sync_type"] = dg.MetadataValue.text("renormalized" if facts.is_renormalized else facts.mode.value)
     found |= workflow_links(facts)
     watermarks = [f"{s}: {facts.watermarks[s][:_LONGEST_WATERMARK]}" for s in streams if facts.watermarks.get(s)]
@@ -121,6 +134,15 @@ def sync_metadata(facts: SyncFacts, streams: tuple[str, ...]) -> Metadata:
             f"`gtmc dead-letters list --tenant {facts.tenant} --connector {facts.connector}`"
         )
     return found
+
+
+def _moment(watermark: str | None) -> datetime | None:
+    """The moment a watermark names; None for a page number or a token."""
+    try:
+        moment = datetime.fromisoformat(watermark or "")
+    except ValueError:
+        return None
+    return moment if moment.tzinfo is not None else None
 
 
 def workflow_links(facts: SyncFacts) -> Metadata:

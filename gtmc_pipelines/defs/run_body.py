@@ -8,6 +8,8 @@ from gtmc_pipelines.defs.config import SyncConfig
 from gtmc_pipelines.defs.metadata import workflow_links
 from gtmc_pipelines.defs.narrator import sheet_text
 from gtmc_pipelines.defs.order import SyncOrder, order_of, pin
+from gtmc_pipelines.defs.platform import Platform
+from gtmc_pipelines.defs.preview import with_preview
 from gtmc_pipelines.defs.recording import events_of, not_yet_recorded
 from gtmc_pipelines.defs.sweep import Sweep
 from gtmc_pipelines.defs.tenant_sync import Finished, RunSyncs
@@ -29,7 +31,7 @@ def run_syncs(context: dg.AssetExecutionContext, config: SyncConfig, resource: V
             try:
                 if order.is_sweep:
                     return Sweep(context, order, syncs, resource.sweep_concurrency, _fault_in).run()
-                return _single(context, order, syncs)
+                return _single(context, order, syncs, platform)
             except dg.DagsterExecutionInterruptedError:
                 _interrupted(context, syncs)
                 raise
@@ -40,12 +42,14 @@ def run_syncs(context: dg.AssetExecutionContext, config: SyncConfig, resource: V
         raise dg.Failure(str(fault), metadata={"code": fault.code}, allow_retries=False) from None
 
 
-def _single(context: dg.AssetExecutionContext, order: SyncOrder, syncs: RunSyncs) -> dg.Failure | None:
+def _single(
+    context: dg.AssetExecutionContext, order: SyncOrder, syncs: RunSyncs, platform: Platform
+) -> dg.Failure | None:
     (tenant,) = order.tenants
     kind = "re-normalising from raw" if order.is_renormalization else f"{order.mode} sync"
     context.log.info(f"{order.connector.label}, {kind} of {tenant}: {', '.join(order.streams)}")
     finished = syncs.sync(tenant, context.log.info)
-    _record(context, finished)
+    _record(context, finished, platform)
     if not finished.problem:
         return None
     links = {} if finished.facts is None else workflow_links(finished.facts)
@@ -59,7 +63,7 @@ def _fault_in(error: Exception) -> GtmcError | None:
     return error if isinstance(error, GtmcError) else outage_in(error)
 
 
-def _record(context: dg.AssetExecutionContext, finished: Finished) -> None:
+def _record(context: dg.AssetExecutionContext, finished: Finished, platform: Platform) -> None:
     """Store an event for each selected asset that is complete, unless a parent run or the sensor has done so."""
     facts = finished.facts
     if facts is None:
@@ -68,7 +72,7 @@ def _record(context: dg.AssetExecutionContext, finished: Finished) -> None:
     outcome = "not completed" if finished.problem else "done"
     context.log.info(f"{finished.tenant} {outcome} ({facts.mode}): {sheet_text(totals)} {facts.workflow_url}".rstrip())
     for event in not_yet_recorded(context.instance, events_of(facts, set(context.selected_asset_keys))):
-        context.log_event(event)
+        context.log_event(with_preview(platform.database, event))
 
 
 def _interrupted(context: dg.AssetExecutionContext, syncs: RunSyncs) -> None:
