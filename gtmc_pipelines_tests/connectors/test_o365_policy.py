@@ -29,7 +29,7 @@ def test_people_on_an_allowed_domain_may_be_kept(address: str) -> None:
         "kim@mail.acme.example",
     ],
 )
-def test_nobody_else_may(address: str) -> None:
+def test_nobody_on_any_other_domain_may_be_kept(address: str) -> None:
     assert not POLICY.is_allowed(address)
 
 
