@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from temporalio.client import Client
 
+from gtmc_pipelines.model.catalog import STREAMS
 from gtmc_pipelines.model.connector_types import ConnectorStatus, ConnectorType
 from gtmc_pipelines.model.phases import SyncMode, Trigger
 from gtmc_pipelines.settings import Settings
@@ -54,7 +55,7 @@ class Stage:
     started: list[SyncHandle] = field(default_factory=list)
 
     def request(self, mode: SyncMode = SyncMode.INCREMENTAL, **more: Any) -> SyncRequest:
-        return SyncRequest(self.tenant, self.row.id, ConnectorType.SALESFORCE, mode, trigger=Trigger.CLI, **more)
+        return SyncRequest(self.tenant, self.row.id, self.row.type, mode, trigger=Trigger.CLI, **more)
 
     def start(self, mode: SyncMode = SyncMode.INCREMENTAL, at: datetime | None = None, **more: Any) -> SyncHandle:
         self.started.append(self.client.start(self.request(mode, **more), at or datetime.now(UTC)))
@@ -108,9 +109,12 @@ def make_stage(database: Database, tenant: str, worker_settings: Settings, monke
         monkeypatch.setattr(module, "connector_of", lambda kind: connector)
 
     @contextmanager
-    def make(*, with_worker: bool = True, **changes: Any) -> Iterator[Stage]:
+    def make(
+        *, with_worker: bool = True, kind: ConnectorType = ConnectorType.SALESFORCE, **changes: Any
+    ) -> Iterator[Stage]:
         settings = worker_settings.model_copy(update=changes)
-        row = add_connector(database, tenant, "salesforce")
+        connector.type, connector.streams = kind, STREAMS[kind]
+        row = add_connector(database, tenant, kind)
         credentials = StoredCredentials(database, key_ring(settings), tenant, row.id)
         credentials.save({"access_token": Secret(CANARY_TOKEN)})
         with database.tenant(tenant) as handle:

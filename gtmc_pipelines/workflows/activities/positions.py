@@ -60,6 +60,20 @@ class Positions:
             return None
         return Start(ReadFrom(SyncMode.INCREMENTAL, self._until, last.watermark, slice=start.read.slice))
 
+    def left_to_sweep(self, stream: Stream) -> Start | None:
+        """The full read of a stream that has come to its end and goes by a sweep; None when the stored read is another.
+
+        A sweep that was done already finds its generation swept and does nothing.
+        """
+        if stream.deletes is not DeleteDetection.SWEEP or stream.is_sliced:
+            return None
+        tenant, connector = self._request.tenant_id, self._request.connector_id
+        with self._database.tenant(tenant) as handle:
+            state = cursors.get_state(handle, tenant, connector, stream.name, "")
+        if state.is_unfinished or not state.generation or state.sync_log_id != self._plan.sync_log_id:
+            return None
+        return Start(ReadFrom(SyncMode.FULL, self._until), state.generation)
+
 
 def resumes(state: StreamState, wanted: SyncMode) -> bool:
     """Whether an unfinished read is gone on with: a full sync doesn't settle for an incremental rest."""

@@ -54,6 +54,8 @@ class Segment:
         self._writing: Start | None = None
         self._committed_at = time.monotonic()
         self._records = self._batches = 0
+        self._positions = Positions(services.database, request, plan, plan.until or datetime.now(UTC))
+        self._refused: dict[str, Broken] = {}
 
     def run(self) -> SegmentResult:
         """Go on until every stream has ended, a bound is reached, or this worker is being stopped.
@@ -83,14 +85,14 @@ class Segment:
 
     def _steps(self) -> Iterator[Step]:
         """Runs in the reading thread, vendor session and all: authenticating may wait longer than a heartbeat."""
-        services, plan, row = self._services, self._plan, self._row
+        services, row = self._services, self._row
         session = open_session(services, row)
         try:
             yield from read_streams(
                 self._connector,
                 session,
                 [stream for stream in selected_streams(self._request) if not self._books.has_failed(stream)],
-                Positions(services.database, self._request, plan, plan.until or datetime.now(UTC)),
+                self._positions,
                 SegmentBounds(services.settings.segment_records, services.settings.segment_seconds),
             )
         finally:
@@ -103,6 +105,8 @@ class Segment:
         batch = Batch(page.records, page.checkpoint, page.watermark, page.rejects, page.skipped)
         self._books.add(step.stream, self._writer_for(step).write(batch))
         self._committed_at = time.monotonic()
+        if page.is_last and step.start.generation:
+            self._sweep(step.stream, step.start)
         self._records += batch.read
         self._batches += 1
         self._pulse.beat = Beat(Phase.WRITING, step.stream.name, self._books.counts)
@@ -121,13 +125,21 @@ class Segment:
         self._writer = self._writing = None
 
     def _end(self, step: StreamEnd) -> None:
-        fault, start = step.fault, self._writing
         self._close_writer()
-        if fault is None and start is not None and start.generation:
-            refusal = self._books.sweep(self._target(step.stream, start))
-            if refusal:
-                fault = Broken("sweep_refused", refusal, next_step="Check the source, then run a full sync again.")
+        fault = step.fault
+        if fault is None:
+            left = self._positions.left_to_sweep(step.stream)
+            if left is not None:
+                self._sweep(step.stream, left)
+            fault = self._refused.get(step.stream.name)
         self._books.close(step.stream, fault)
+
+    def _sweep(self, stream: Stream, start: Start) -> None:
+        """Right after the last batch of a full read; again at the stream's end, in case a worker died in between."""
+        refusal = self._books.sweep(self._target(stream, start))
+        if refusal:
+            next_step = "Check the source, then run a full sync again."
+            self._refused[stream.name] = Broken("sweep_refused", refusal, next_step=next_step)
 
     def _target(self, stream: Stream, start: Start) -> BatchTarget:
         return BatchTarget(
