@@ -37,6 +37,17 @@ _KEY_ID = re.compile(r"[0-9a-f]{8}")
 
 
 @dataclass(frozen=True, slots=True)
+class SealedBy:
+    """What a sealed text says of itself: its format, and the id of its key.
+
+    The legacy format names no key: the id is that of the ring's key that opens it, None when none does.
+    """
+
+    format: TokenFormat
+    key_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class SealContext:
     """Where a secret lives. The same three words must be given to open it again."""
 
@@ -130,6 +141,23 @@ class KeyRing:
             return Secret(data.decode())
         except UnicodeDecodeError:
             raise _damaged() from None
+
+    @property
+    def writes(self) -> SealedBy:
+        """How this ring seals now."""
+        return SealedBy(self._write_format, self._active)
+
+    def sealed_by(self, sealed: str) -> SealedBy:
+        """Format and key of a sealed text, whether or not the ring has that key. Raises Broken when it is neither."""
+        if sealed.startswith(PREFIX + "."):
+            name = sealed.split(".")[1]
+            if not _KEY_ID.fullmatch(name):
+                raise _damaged()
+            return SealedBy("v2", name)
+        body = _decode_v1(sealed)
+        return SealedBy(
+            "v1", next((name for name in self.key_ids if _decrypt_v1(self._keys[name], body) is not None), None)
+        )
 
     def needs_reseal(self, sealed: str) -> bool:
         """True when sealing again would change format or key: the work list of a rotation."""

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gtmc_pipelines.model.errors import Broken, GtmcError, Misuse
-from gtmc_pipelines.vault.keyring import KeyRing, SealContext, generate_key_hex, key_id
+from gtmc_pipelines.vault.keyring import KeyRing, SealContext, SealedBy, generate_key_hex, key_id
 
 PLACE = SealContext("acme", "connector-1", "access_token")
 KEY, OLD_KEY = bytes(range(32)), bytes(range(32, 64))
@@ -166,3 +166,15 @@ def test_text_that_is_no_unicode_is_refused_without_repeating_it() -> None:
         RING.seal("canary\ud83d", PLACE)
     assert "canary" not in str(caught.value)
     assert caught.value.__suppress_context__
+
+
+def test_a_sealed_text_names_its_format_and_key_even_when_the_ring_lacks_it() -> None:
+    both, old = KeyRing(KEY, [OLD_KEY]), KeyRing(OLD_KEY)
+    assert both.sealed_by(old.seal("x", PLACE)) == SealedBy("v2", key_id(OLD_KEY))
+    assert RING.sealed_by(old.seal("x", PLACE)) == SealedBy("v2", key_id(OLD_KEY))
+    assert both.sealed_by(legacy("x", OLD_KEY)) == SealedBy("v1", key_id(OLD_KEY))
+    assert RING.sealed_by(legacy("x", OLD_KEY)) == SealedBy("v1", None)
+    assert RING.writes == SealedBy("v2", key_id(KEY))
+    for text in ("gtmc2.nonsense.x", "gtmc2.", "plain"):
+        with pytest.raises(Broken):
+            RING.sealed_by(text)

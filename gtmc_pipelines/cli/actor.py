@@ -1,0 +1,19 @@
+"""Who acts, as the audit log records it: the user of this machine."""
+
+from __future__ import annotations
+
+import getpass
+import os
+
+
+def user_name() -> str:
+    """The user's name, or `uid-<number>` for an account without one (containers)."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # no entry in the password database; OSError since Python 3.13
+        return f"uid-{os.getuid()}"
+
+
+def cli_actor() -> str:
+    """`cli:<user>`."""
+    return f"cli:{user_name()}"
