@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from typing import Annotated, Any
 
 import typer
 
 from gtmc_pipelines.cli.console import AsJson, Tenant, console, emit, emit_json, fail
 from gtmc_pipelines.cli.sync_views import balance_sheet, log_row, watch
-from gtmc_pipelines.model.errors import GtmcError
+from gtmc_pipelines.model.catalog import STREAMS
+from gtmc_pipelines.model.connector_types import ConnectorStatus
+from gtmc_pipelines.model.errors import GtmcError, Misuse
 from gtmc_pipelines.model.phases import SyncMode, Trigger
 from gtmc_pipelines.settings import Settings, load_settings
 from gtmc_pipelines.storage.connectors import ConnectorRow, require_connector
@@ -24,22 +27,21 @@ from gtmc_pipelines.workflows.inputs import SyncOutcome, SyncRequest
 group = typer.Typer(help="Past and running syncs.", no_args_is_help=True)
 
 Connector = Annotated[str, typer.Option("--connector", "-c", help="Type or id of the connector.")]
-_COLUMNS = (
+_COLUMNS = [
+    "id",
     "started_at",
     "tenant",
     "connector",
     "type",
     "outcome",
-    "read",
     "created",
     "updated",
     "unchanged",
     "deleted",
     "failed",
-    "skipped",
     "seconds",
-    "id",
-)
+]
+_ID_CHARACTERS = 8  # enough to tell syncs apart, and `gtmc syncs show` takes them
 
 
 def register(app: typer.Typer) -> None:
@@ -59,6 +61,7 @@ def sync(
     """Sync one connector now and show how it went."""
     with _opened() as (settings, database):
         row = require_connector(database, tenant, connector)
+        _refuse_what_cant_start(row, stream or ())
         with SyncClient.open(settings) as client:
             client.require_workers()
             request = _request(row, SyncMode.FULL if full else SyncMode.INCREMENTAL, tuple(stream or ()))
@@ -69,6 +72,25 @@ def sync(
             outcome = _follow(settings, client, handle, as_json)
     if not outcome.is_success:
         raise fail(GtmcError(outcome.error_code, outcome.error, next_step=outcome.next_step))
+
+
+def _refuse_what_cant_start(row: ConnectorRow, streams: Sequence[str]) -> None:
+    """Raise Misuse for a typo or a connector without credentials: neither deserves a failed sync on record."""
+    known = [stream.name for stream in STREAMS[row.type]]
+    for name in streams:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            raise Misuse(
+                "unknown_stream",
+                f"{row.type.label} has no stream {name!r}.",
+                next_step=f"Did you mean {near[0]}?" if near else f"It has {', '.join(known)}.",
+            )
+    if row.status is ConnectorStatus.DISCONNECTED:
+        raise Misuse(
+            "not_connected",
+            f"{row.type.label} of {row.tenant_id} is not connected.",
+            next_step=f"Connect it: gtmc connectors connect --tenant {row.tenant_id} --connector {row.type}",
+        )
 
 
 @group.command("list")
@@ -85,12 +107,17 @@ def list_(
             for log in list_syncs(database, tenant, limit=limit if connector is None else 1_000)
             if connector in (None, log.connector, log.connector_id)
         ]
-    emit([log_row(log) for log in found[:limit]], _COLUMNS, as_json=as_json, title="syncs")
+    shown = [log_row(log) for log in found[:limit]]
+    if not as_json:
+        shown = [{**row, "id": row["id"][:_ID_CHARACTERS]} for row in shown]
+    emit(shown, _COLUMNS, as_json=as_json, title="syncs")
 
 
 @group.command("show")
 def show(
-    sync_id: Annotated[str, typer.Argument(metavar="ID", help="Id of a sync, or of its workflow.")],
+    sync_id: Annotated[
+        str, typer.Argument(metavar="ID", help="Id of a sync (its beginning will do), or of its workflow.")
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Show one sync with its balance sheet by stream."""

@@ -74,10 +74,12 @@ def list_syncs(
 
 
 def get_sync(database: Database, tenant_id: str | None, text: str) -> SyncLog | None:
-    """The sync whose id or workflow id is `text`, or None; over all tenants when none is given."""
-    return next(
-        iter(_select(database, tenant_id, "%(text)s IN (l.id, l.workflow_id)", {"text": text, "limit": 1})), None
-    )
+    """The newest sync whose id or workflow id is `text`, or whose id begins with it (6 characters at least); or None.
+
+    Over all tenants when none is given.
+    """
+    named = "(%(text)s IN (l.id, l.workflow_id) OR (length(%(text)s) >= 6 AND starts_with(l.id, %(text)s)))"
+    return next(iter(_select(database, tenant_id, named, {"text": text, "limit": 1})), None)
 
 
 def require_sync(database: Database, tenant_id: str | None, text: str) -> SyncLog:

@@ -71,6 +71,7 @@ def set_up_logging(level: str, redactor: Redactor) -> None:
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     handler.addFilter(RedactingFilter(redactor))
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.getLogger("urllib3").setLevel(max(logging.INFO, logging.getLogger().level))  # at DEBUG it logs whole URLs
 
 
 def build_worker(client: Client, task_queue: str, services: Services, concurrency: int) -> Worker:

@@ -9,7 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from gtmc_pipelines.cli.main import app
+from gtmc_pipelines.model.connector_types import ConnectorStatus
 from gtmc_pipelines.model.errors import Broken, Misuse
+from gtmc_pipelines.storage.connector_states import set_status
 from gtmc_pipelines_tests.workflows.conftest import KEY, Stage
 from gtmc_pipelines_tests.workflows.scripted import people
 
@@ -78,3 +80,25 @@ def test_without_waiting_the_command_ends_at_once(commands: Stage) -> None:
     done = _run("sync", "-t", commands.tenant, "-c", "salesforce", "--no-wait", "--json")
     started = json.loads(done.stdout)
     assert commands.client.outcome(started["workflow_id"]).is_success
+
+
+def test_a_misspelt_stream_is_refused_with_the_near_one_and_leaves_no_failed_sync(commands: Stage) -> None:
+    done = _run("sync", "-t", commands.tenant, "-c", "salesforce", "--stream", "contcts")
+    assert isinstance(done.exception, Misuse)
+    assert "Did you mean contacts?" in str(done.exception)
+    assert json.loads(_run("syncs", "list", "-t", commands.tenant, "--json").stdout) == []
+
+
+def test_a_connector_that_was_never_connected_is_not_synced(commands: Stage) -> None:
+    with commands.database.tenant(commands.tenant) as handle:
+        set_status(handle, commands.tenant, commands.row.id, ConnectorStatus.DISCONNECTED)
+    done = _run("sync", "-t", commands.tenant, "-c", "salesforce")
+    assert isinstance(done.exception, Misuse)
+    assert "gtmc connectors connect" in str(done.exception)
+
+
+def test_the_beginning_of_an_id_shows_its_sync(commands: Stage) -> None:
+    commands.sync()
+    (listed,) = json.loads(_run("syncs", "list", "-t", commands.tenant, "--json").stdout)
+    shown = json.loads(_run("syncs", "show", listed["id"][:8], "--json").stdout)
+    assert shown["id"] == listed["id"]
