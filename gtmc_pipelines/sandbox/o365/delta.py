@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from typing import Any
 
 from gtmc_pipelines.sandbox.o365.errors import GraphError
+from gtmc_pipelines.sandbox.o365.mail import FIRST_CREATED
 from gtmc_pipelines.sandbox.o365.odata import Window, opened, sealed
 from gtmc_pipelines.sandbox.o365.store import Change, Copy, Store
 
@@ -74,18 +76,13 @@ def deliver(store: Store, now: Round, size: int) -> tuple[list[Change | Copy], R
 
 
 def _first(store: Store, now: Round, size: int) -> tuple[list[Change | Copy], bool]:
-    window = Window(now.low)
-    items: list[Change | Copy] = []
-    for number in store.numbers(now.mailbox, now.folder):
-        copy = now.mailbox, number
-        received = store.received_ms(copy)
-        if not window.holds(received) or (now.after and (-received, number) <= (-now.after[0], now.after[1])):
-            continue
-        if len(items) == size:
-            return items, True
-        items.append(copy)
-        now.after = received, number
-    return items, False
+    listing = store.listing(now.mailbox, now.folder)
+    start = bisect_right(listing, (-now.after[0], now.after[1])) if now.after else 0
+    stop = len(listing) if now.low is None else bisect_right(listing, (-now.low, FIRST_CREATED << 1))
+    part = listing[start : min(stop, start + size)]
+    if part:
+        now.after = -part[-1][0], part[-1][1]
+    return [(now.mailbox, number) for _, number in part], start + len(part) < stop
 
 
 def _changed(store: Store, now: Round, size: int) -> tuple[list[Change | Copy], bool]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from gtmc_pipelines.sandbox.dice import key_of, roll, token
@@ -45,6 +46,7 @@ class Mails:
         self.created: dict[int, Mapping[str, Any]] = {}
         self._key = key_of(people.seed, people.org, "mail")
         self._step_ms = SPREAD_DAYS * _DAY_MS // max(1, self.seeded + 1)
+        self.mail = lru_cache(maxsize=8192)(self._worked_out)
         self._domain = f"{token(8, people.seed, people.org, 'mx').lower()}.mail.example"
 
     @property
@@ -63,8 +65,8 @@ class Mails:
             found += [n for n in both if n % count == mailbox or self._has_colleague(roll(self._key, n))]
         return found + [number for number in self.created if mailbox in self.mail(number).mailboxes]
 
-    def mail(self, number: int) -> Mail:
-        """The mail of this number."""
+    def _worked_out(self, number: int) -> Mail:
+        """`mail`: the mail of this number."""
         if number >= FIRST_CREATED:
             return self._made(number)
         dice, count = roll(self._key, number), self.people.mailboxes

@@ -219,10 +219,12 @@ def _folder_json(store: Store, mailbox: int, name: str) -> dict[str, Any]:
 
 
 def _listed(store: Store, mailbox: int, folder: str | None, window: Window, *, is_rising: bool) -> list[Copy]:
-    names = (folder,) if folder else tuple(FOLDERS)
-    copies = [(mailbox, number) for name in names for number in store.numbers(mailbox, name)]
-    found = [copy for copy in copies if window.holds(store.received_ms(copy))]
-    return sorted(found, key=lambda copy: (store.received_ms(copy), copy[1]), reverse=not is_rising)
+    if folder:
+        listing = store.listing(mailbox, folder)
+    else:
+        listing = sorted(entry for name in FOLDERS for entry in store.listing(mailbox, name))
+    copies = [(mailbox, number) for received, number in listing if window.holds(-received)]
+    return copies[::-1] if is_rising else copies
 
 
 def _link(request: Request, name: str, token: str) -> str:

@@ -54,7 +54,7 @@ class Store:
     patches: dict[Copy, Patch] = field(default_factory=dict)
     log: list[Change] = field(default_factory=list)
     users: dict[str, dict[str, Any]] = field(default_factory=dict)
-    _listed: dict[tuple[int, str], tuple[int, list[int]]] = field(default_factory=dict)
+    _listed: dict[tuple[int, str], tuple[int, list[tuple[int, int]]]] = field(default_factory=dict)
 
     @property
     def seq(self) -> int:
@@ -86,15 +86,18 @@ class Store:
 
     def numbers(self, mailbox: int, folder: str) -> list[int]:
         """Live copies in a folder, newest first."""
+        return [number for _, number in self.listing(mailbox, folder)]
+
+    def listing(self, mailbox: int, folder: str) -> list[tuple[int, int]]:
+        """The same with the negative time of receipt before each number: sorted."""
         known = self._listed.get((mailbox, folder))
         if known is None or known[0] != self.seq:
             live = [
-                number
+                (-self.received_ms((mailbox, number)), number)
                 for number in self.mails.numbers_in(mailbox)
                 if self.is_live((mailbox, number)) and self.folder_of((mailbox, number)) == folder
             ]
-            live.sort(key=lambda number: (-self.received_ms((mailbox, number)), number))
-            known = self._listed[mailbox, folder] = (self.seq, live)
+            known = self._listed[mailbox, folder] = (self.seq, sorted(live))
         return known[1]
 
     def copies(self) -> Iterable[Copy]:
