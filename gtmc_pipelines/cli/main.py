@@ -23,6 +23,7 @@ COMMANDS = {
     "connectors": "connectors",
     "sync": "syncs",
     "syncs": "syncs",
+    "mappings": "mappings",
     "o365": "o365",
     "dead-letters": "dead_letters",
     "keys": "keys",

@@ -16,6 +16,7 @@ from gtmc_pipelines.model.errors import Misuse, Reject
 
 MOST_ENTRIES = 500
 LONGEST_PATH = 500
+KEYS = ("sourceField", "targetField", "transform", "customTransform", "required", "stream")
 
 Entries = str | bytes | Sequence[Mapping[str, Any] | MappingEntry]
 """A mapping as it comes: its JSON, the documented objects, or entries."""
@@ -82,6 +83,7 @@ def _entry(
 ) -> Iterator[tuple[str, str]]:
     """(key, sentence) of each problem of one entry."""
     target, stream = entry.get("targetField"), _stream_of(entry)
+    yield from _unknown_keys(entry)
     field = spec.field(target) if isinstance(target, str) else None
     yield from _source(entry.get("sourceField"))
     if field is None:
@@ -95,6 +97,15 @@ def _entry(
     if not isinstance(entry.get("required", False), bool):
         yield "required", "It must be true or false."
     yield from _transform(entry, field)
+
+
+def _unknown_keys(entry: Mapping[Any, Any]) -> Iterator[tuple[str, str]]:
+    """Keys that mean nothing: mostly a misspelled one, which would be passed over in silence."""
+    for key in entry:
+        if key not in KEYS:
+            near = difflib.get_close_matches(str(key)[:100], KEYS, n=1)
+            advice = f"did you mean {near[0]}?" if near else f"there are: {', '.join(KEYS)}."
+            yield str(key)[:40], f"An entry has no such key; {advice}"
 
 
 def _stream_of(entry: Mapping[str, Any]) -> str | None:

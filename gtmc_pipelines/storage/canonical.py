@@ -48,7 +48,7 @@ class CanonicalTable:
 
     A row's `id` is derived from tenant, source and external id (decision 3), so that `account_id`
     can be written before the account has arrived. `mapper.external_id_prefix`, when there is one,
-    precedes the record's id (Fathom's activities).
+    precedes the record's id (Fathom's activities). Columns the mapping doesn't fill are emptied.
     """
 
     def __init__(self, mapper: RowMapper, position: int, stream: Stream, tenant_id: str) -> None:
@@ -60,6 +60,7 @@ class CanonicalTable:
         values: dict[str, sql.Composable] = {column: sql.SQL("s.{}").format(name) for column, name in columns.items()}
         if spec_of(mapper.table).entity in LINKED_TO_ACCOUNTS and "account_external_id" in columns:
             values["account_id"] = _derived_id(values["account_external_id"])
+        values |= _emptied(mapper)
         names = {
             "table": self.identifier,
             "columns": _each("{}, ", values),
@@ -103,6 +104,19 @@ class CanonicalTable:
         values = self._keys | {"ids": [self.prefix + key for key in ids]}
         start = len(self.prefix)
         return {key[start:]: _Row(at, live) for key, at, live in connection.execute(self._find, values).fetchall()}
+
+
+def _emptied(mapper: RowMapper) -> dict[str, sql.Composable]:
+    """Nulls for the columns a mapping doesn't fill: a row is what its record and the mapping say, and nothing older."""
+    spec = spec_of(mapper.table)
+    kinds = {field.column: field.kind.value for field in spec.fields}
+    if spec.entity in LINKED_TO_ACCOUNTS and "account_external_id" not in mapper.columns:
+        kinds["account_id"] = "text"
+    return {
+        column: sql.SQL("NULL::{}").format(sql.SQL(kind))
+        for column, kind in kinds.items()
+        if column not in mapper.columns
+    }
 
 
 def _is_newer(row: _Row, at: datetime | None) -> bool:

@@ -63,7 +63,10 @@ def save_mapping(
     *,
     actor: str = "system",
 ) -> StoredMapping:
-    """Save a mapping that the caller has validated; the version grows by one."""
+    """Save a mapping that the caller has validated; the version grows by one.
+
+    The audit log gets the entries before and after; null stands for the defaults.
+    """
     values = {
         "tenant_id": tenant_id,
         "connector_id": connector_id,
@@ -71,6 +74,7 @@ def save_mapping(
         "entries": Jsonb([dict(entry) for entry in entries]),
     }
     with database.tenant(tenant_id) as connection:
+        before = row(connection, f"{_SELECT} AND entity_type = %(entity)s FOR UPDATE", values)
         saved = row(connection, _SAVE, values)
         assert saved is not None
         audit.record(
@@ -80,7 +84,12 @@ def save_mapping(
             action="field_mapping.update",
             resource="field_mapping",
             resource_id=connector_id,
-            changes={"entity": entity.value, "version": saved["version"], "entries": saved["mappings"]},
+            changes={
+                "entity": entity.value,
+                "version": saved["version"],
+                "before": before and before["mappings"],
+                "after": saved["mappings"],
+            },
         )
     return _mapping(saved)
 
@@ -91,8 +100,9 @@ def reset_mapping(
     """Go back to the defaults; False when there was nothing saved."""
     values = {"tenant_id": tenant_id, "connector_id": connector_id, "entity": entity.value}
     with database.tenant(tenant_id) as connection:
-        touched = run(connection, f"DELETE FROM field_mappings WHERE {_KEY} AND entity_type = %(entity)s", values)
-        if touched:
+        before = row(connection, f"{_SELECT} AND entity_type = %(entity)s FOR UPDATE", values)
+        if before is not None:
+            run(connection, f"DELETE FROM field_mappings WHERE {_KEY} AND entity_type = %(entity)s", values)
             audit.record(
                 connection,
                 tenant_id,
@@ -100,9 +110,9 @@ def reset_mapping(
                 action="field_mapping.delete",
                 resource="field_mapping",
                 resource_id=connector_id,
-                changes={"entity": entity.value},
+                changes={"entity": entity.value, "before": before["mappings"], "after": None},
             )
-    return touched == 1
+    return before is not None
 
 
 def _mapping(values: Row) -> StoredMapping:

@@ -106,7 +106,8 @@ def test_a_changed_mapping_is_applied_to_records_that_have_not_changed(scene: Sc
     records = [record(f"c{n}", 1, first_name="Ana", title="CTO") for n in range(3)]
     scene.write(*records)
     with scene.writer(FieldMapper(columns=("first_name",), fingerprint=b"two")) as writer:
-        assert writer.write(batch_of(*records)) == Counts(read=3, unchanged=3)
+        assert writer.write(batch_of(*records)) == Counts(read=3, updated=3)
+    assert {row["title"] for row in scene.select("SELECT title FROM people")} == {None}
     with scene.writer(FieldMapper(columns=("first_name", "last_name"), fingerprint=b"three")) as writer:
         changed = [record(f"c{n}", 1, first_name="Ana", last_name="Silva") for n in range(3)]
         assert writer.write(batch_of(*changed)) == Counts(read=3, updated=3)

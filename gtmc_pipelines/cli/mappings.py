@@ -1,0 +1,200 @@
+"""`gtmc mappings`: show, change, try and apply how source fields become canonical columns."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gtmc_pipelines.cli.console import AsJson, Tenant, console, emit, emit_json, errors
+from gtmc_pipelines.cli.mappings_apply import apply_mappings
+from gtmc_pipelines.cli.mappings_file import read_mapping
+from gtmc_pipelines.cli.mappings_preview import Tally, preview
+from gtmc_pipelines.cli.mappings_scope import Scope, scope_of
+from gtmc_pipelines.cli.mappings_views import Mask, show_changes, show_entries, show_tally, shown_changes
+from gtmc_pipelines.mapping.entry import MappingEntry
+from gtmc_pipelines.model.entities import ENTITIES, Entity
+from gtmc_pipelines.settings import Settings, load_settings
+from gtmc_pipelines.storage.engine import Database, open_database
+from gtmc_pipelines.storage.mappings import reset_mapping, save_mapping
+from gtmc_pipelines.workflows.source_fields import source_fields
+
+group = typer.Typer(help="Field mappings: which source field fills which column.", no_args_is_help=True)
+
+Connector = Annotated[str, typer.Option("--connector", "-c", help="Type or id of the connector.")]
+EntityName = Annotated[str, typer.Option("--entity", "-e", help="account, person, opportunity or activity.")]
+File = Annotated[Path, typer.Option("--file", "-f", help="List of entries, JSON or YAML; '-' reads stdin.")]
+By = Annotated[str | None, typer.Option("--by", help="Who decides; unset: the user of this machine.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file to `gtmc`."""
+    app.add_typer(group, name="mappings")
+
+
+@group.command("show")
+def show(
+    tenant: Tenant,
+    connector: Connector,
+    entity: Annotated[str | None, typer.Option("--entity", "-e", help="Only this entity.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the entries in force. With --entity, --json prints just the list that `set` takes."""
+    with _opened() as (_, database):
+        scope = scope_of(database, tenant, connector)
+    entities = scope.entities if entity is None else (scope.entity(entity),)
+    if as_json and entity is not None:
+        emit_json(scope.entries(entities[0]))
+    elif as_json:
+        emit_json([_as_json(scope, each) for each in entities])
+    else:
+        for each in entities:
+            whose = "own mapping" if scope.is_own(each) else "default mapping"
+            version = f", version {scope.saved[each].version}" if each in scope.saved else ""
+            show_entries(each, scope.entries(each), f"{each}: {whose}{version}")
+
+
+@group.command("set")
+def set_(
+    tenant: Tenant, connector: Connector, entity: EntityName, file: File, by: By = None, as_json: AsJson = False
+) -> None:
+    """Save a mapping after checking all of it. The next sync uses it; rows already stored change by `apply`."""
+    with _opened() as (_, database):
+        scope = scope_of(database, tenant, connector)
+        kind = scope.entity(entity, must_be_mappable=True)
+        entries = read_mapping(file, kind, [stream.name for stream in scope.streams(kind)])
+        documented = [entry.as_dict() for entry in entries]
+        saved = save_mapping(database, tenant, scope.row.id, kind, documented, actor=_actor(by))
+    if as_json:
+        emit_json({"entity": kind.value, "version": saved.version, "entries": documented})
+        return
+    console.print(
+        f"[green]✓[/green] {len(entries)} entries saved for {kind}, version {saved.version}.", highlight=False
+    )
+    _say_what_is_next(tenant, connector, kind)
+
+
+@group.command("reset")
+def reset(tenant: Tenant, connector: Connector, entity: EntityName, by: By = None, as_json: AsJson = False) -> None:
+    """Go back to the default mapping of an entity."""
+    with _opened() as (_, database):
+        scope = scope_of(database, tenant, connector)
+        kind = scope.entity(entity, must_be_mappable=True)
+        was_saved = reset_mapping(database, tenant, scope.row.id, kind, actor=_actor(by))
+    if as_json:
+        emit_json({"entity": kind.value, "reset": was_saved})
+    elif was_saved:
+        console.print(f"[green]✓[/green] {kind} is mapped by the defaults again.", highlight=False)
+        _say_what_is_next(tenant, connector, kind)
+    else:
+        console.print(f"{kind} was mapped by the defaults already.", highlight=False)
+
+
+@group.command("fields")
+def fields(tenant: Tenant, connector: Connector, entity: EntityName, as_json: AsJson = False) -> None:
+    """List source fields, as the vendor has them now, and target fields with their types."""
+    with _opened() as (settings, database):
+        scope = scope_of(database, tenant, connector)
+        kind = scope.entity(entity)
+        found = source_fields(settings, database, scope.row, kind)
+    source = [
+        {"name": f.name, "label": f.label, "type": f.type, "required": f.is_required, "custom": f.is_custom}
+        for f in found
+    ]
+    target = [
+        {"name": f.target, "type": f.kind.value, "required": f.is_required, "description": f.description}
+        for f in ENTITIES[kind].fields
+    ]
+    if as_json:
+        emit_json({"source": source, "target": target})
+        return
+    emit(source, ("name", "label", "type", "required", "custom"), as_json=False, title=f"{scope.row.type.label} fields")
+    emit(target, ("name", "type", "required", "description"), as_json=False, title=f"target fields of {kind}")
+
+
+@group.command("preview")
+def preview_command(
+    tenant: Tenant,
+    connector: Connector,
+    entity: EntityName,
+    file: Annotated[
+        Path | None, typer.Option("--file", "-f", help="Try this list of entries instead of the mapping in force.")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", min=0, max=1_000, help="Show so many changed rows.")] = 20,
+    unmasked: Annotated[bool, typer.Option("--unmasked", help="Show personal data as it is.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare stored rows with what a mapping makes of the raw ones: what `apply` would do. Changes nothing."""
+    with _opened() as (_, database):
+        scope = scope_of(database, tenant, connector)
+        kind = scope.entity(entity, must_be_mappable=file is not None)
+        streams = [stream.name for stream in scope.streams(kind)]
+        entries = None if file is None else read_mapping(file, kind, streams)
+        with _progress() as tell:
+            tally = preview(database, scope, kind, entries, limit=limit, tell=tell)
+    in_force = [MappingEntry.of(entry) for entry in scope.entries(kind)] if entries is None else entries
+    mask = None if unmasked else Mask(kind, in_force)
+    if as_json:
+        emit_json(_preview_as_json(tally, mask))
+        return
+    if tally.samples:
+        show_changes(tally.samples, mask)
+        if tally.changed > len(tally.samples):
+            console.print(f"[dim]{len(tally.samples)} of {tally.changed:,} rows that would change[/dim]")
+    show_tally(tally)
+
+
+@group.command("apply")
+def apply(tenant: Tenant, connector: Connector, as_json: AsJson = False) -> None:
+    """Make the stored rows again from the raw ones, with the mappings in force. The vendor is not called.
+
+    Stopped anywhere, it is simply run again: rows that don't change stay as they are.
+    """
+    with _opened() as (settings, database):
+        apply_mappings(settings, scope_of(database, tenant, connector), as_json=as_json)
+
+
+def _as_json(scope: Scope, entity: Entity) -> dict[str, Any]:
+    is_own = scope.is_own(entity)
+    return {"entity": entity.value, "is_default": not is_own, "mappings": scope.entries(entity)}
+
+
+def _preview_as_json(tally: Tally, mask: Mask | None) -> dict[str, Any]:
+    return {
+        **tally.counts(),
+        "columns": dict(tally.columns),
+        "rejects": [{"code": code, "field": field, "rows": rows} for (code, field), rows in tally.rejects.items()],
+        "changes": shown_changes(tally.samples, mask),
+    }
+
+
+def _say_what_is_next(tenant: str, connector: str, entity: Entity) -> None:
+    where = f"--tenant {tenant} --connector {connector}"
+    console.print("  The next sync uses it for what it reads. For the rows already stored:", highlight=False)
+    for command in (f"preview {where} --entity {entity}", f"apply {where}"):
+        console.print(f"    gtmc mappings {command}", highlight=False, markup=False, soft_wrap=True)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int], None]]:
+    """Tells on stderr how many rows were looked at; stdout stays for the result."""
+    with errors.status("reading raw rows…") as status:
+        yield lambda count: status.update(f"{count:,} raw rows mapped and compared…")
+
+
+def _actor(by: str | None) -> str:
+    return by or getpass.getuser()
+
+
+@contextmanager
+def _opened() -> Iterator[tuple[Settings, Database]]:
+    settings = load_settings()
+    database = open_database(settings.required("database_url"), pool_size=2)
+    try:
+        yield settings, database
+    finally:
+        database.close()
