@@ -1,0 +1,132 @@
+"""What a data engineer sees and clicks, in a real browser on the real UI with everything real behind it."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+
+from gtmc_pipelines.model.connector_types import ConnectorStatus
+from gtmc_pipelines.model.phases import SyncMode
+from gtmc_pipelines.storage.connector_states import disconnect, set_status
+from gtmc_pipelines.storage.connectors import add_connector, require_connector
+from gtmc_pipelines.storage.credentials import StoredCredentials
+from gtmc_pipelines.storage.sync_history import SyncLog, list_syncs
+from gtmc_pipelines.storage.tenants import add_tenant
+from gtmc_pipelines.vault.secret import Secret
+from gtmc_pipelines.workflows.composition import key_ring
+from gtmc_pipelines_tests.journeys.browser.chromium import Page
+from gtmc_pipelines_tests.journeys.browser.conftest import TENANTS, Shoot, Stage
+
+pytestmark = [pytest.mark.services, pytest.mark.browser]
+
+GRAPH = "/locations/gtmc_pipelines/asset-groups/salesforce"
+PEOPLE = "/assets/salesforce/canonical/people"
+
+
+def test_the_graph_shows_raw_extracts_canonical_tables_and_where_they_come_from(
+    stage: Stage, page: Page, shoot: Shoot
+) -> None:
+    page.goto(stage.url(GRAPH))
+    page.sees("contacts", "opportunities", "people", "activities", "Salesforce", "Postgres", "temporal")
+    shoot("graph")
+    page.goto(stage.url(PEOPLE))
+    page.sees("Salesforce in the canonical people", "How to run it.", "non-nullable", "E-mail address, lower case")
+    shoot("asset")
+
+
+def test_one_tenant_is_synced_and_its_page_says_what_happened(stage: Stage, page: Page, shoot: Shoot) -> None:
+    before = _newest(stage, "acme")
+    _choose(stage, page, "acme")
+    shoot("sync-one-dialog")
+    page.click("button", "Launch 1 run")
+    page.wait(lambda: _has_ended(stage, "acme", since=before), "the sync to end", 60)
+    log = _newest(stage, "acme")
+    assert log is not None
+    assert (log.requested_by, log.outcome) == ("dagster", "completed")
+    page.goto(stage.url(f"/runs/{log.dagster_run_id}"))
+    page.sees("Success", seconds=60)
+    shoot("sync-one-run")
+    page.goto(stage.url(f"{PEOPLE}?view=partitions&partition=acme"))
+    page.sees("Materialized", "duration_seconds", "lag_seconds", "preview", str(log.workflow_id))
+    shoot("sync-one-partition")
+    assert "@" in page.text
+    assert ".example.com" not in page.text.replace("•••.example", "")
+
+
+def test_a_backfill_of_three_tenants_is_three_full_syncs(stage: Stage, page: Page, shoot: Shoot) -> None:
+    before = {tenant: _newest(stage, tenant) for tenant in TENANTS}
+    _choose(stage, page, *TENANTS)
+    shoot("backfill-dialog")
+    page.click("button", "Launch backfill")
+    page.wait(
+        lambda: all(_has_ended(stage, tenant, since=log) for tenant, log in before.items()), "three syncs to end", 120
+    )
+    assert {log.sync_type for tenant in TENANTS if (log := _newest(stage, tenant))} == {SyncMode.FULL}
+    page.goto(stage.url("/runs?view=backfills"))
+    page.sees("Completed", seconds=60)
+    shoot("backfill")
+    page.goto(stage.url(f"{PEOPLE}?view=partitions"))
+    page.sees("Missing (0)", *TENANTS)
+    shoot("backfill-partitions")
+
+
+def test_a_revoked_grant_fails_the_run_and_the_check_says_who_must_do_what(
+    stage: Stage, page: Page, shoot: Shoot
+) -> None:
+    tenant = f"revoked-{uuid.uuid4().hex[:6]}"
+    _connect_with_a_dead_token(stage, tenant)
+    _choose(stage, page, tenant)
+    page.click("button", "Launch 1 run")
+    page.wait(lambda: _has_ended(stage, tenant, since=None), "the sync to fail", 60)
+    log = _newest(stage, tenant)
+    assert log is not None
+    page.goto(stage.url(f"/runs/{log.dagster_run_id}"))
+    page.sees("Failure", seconds=60)
+    shoot("failed-run")
+    page.goto(stage.url(f"{PEOPLE}?view=checks&checkDetail=authentication"))
+    page.sees("authentication", "Execute")
+    page.click("button", "Execute")
+    page.sees(tenant, f"gtmc connectors connect --tenant {tenant}", "what to do", seconds=60)
+    shoot("failed-check")
+    row = require_connector(stage.database, tenant, "salesforce")
+    disconnect(stage.database, tenant, row.id)
+
+
+def _choose(stage: Stage, page: Page, *tenants: str) -> None:
+    """Open the dialog on the graph and tick tenants, which must be partitions."""
+    page.wait(lambda: _are_partitions(stage, page, "salesforce", tenants), f"{tenants} to be partitions", 90)
+    page.goto(stage.url(GRAPH))
+    page.click("button", "Materialize all…")
+    page.sees("Partition selection")
+    page.click("*", "Select a partition or create one")
+    for tenant in tenants:
+        page.click("span", tenant)
+
+
+def _are_partitions(stage: Stage, page: Page, connector: str, tenants: tuple[str, ...]) -> bool:
+    """Whether the partitions page, opened anew, lists these tenants."""
+    asset = {"salesforce": "canonical/people", "o365": "canonical/activities"}[connector]
+    page.goto(stage.url(f"/assets/{connector}/{asset}?view=partitions"))
+    page.sees("Missing (", "Materialized (")
+    return all(page.has("*", tenant) for tenant in tenants)
+
+
+def _newest(stage: Stage, tenant: str, connector: str = "salesforce") -> SyncLog | None:
+    found = [log for log in list_syncs(stage.database, tenant) if log.connector == connector]
+    return found[0] if found else None
+
+
+def _has_ended(stage: Stage, tenant: str, *, since: SyncLog | None, connector: str = "salesforce") -> bool:
+    newest = _newest(stage, tenant, connector)
+    return newest is not None and newest.completed_at is not None and (since is None or newest.id != since.id)
+
+
+def _connect_with_a_dead_token(stage: Stage, tenant: str) -> None:
+    add_tenant(stage.database, tenant)
+    options = {"instance_url": stage.settings.salesforce_login_url}
+    row = add_connector(stage.database, tenant, "salesforce", options=options)
+    secrets = {"access_token": Secret("00Dxx!revoked"), "refresh_token": Secret("5Aep-revoked")}
+    StoredCredentials(stage.database, key_ring(stage.settings), tenant, row.id).save(secrets)
+    with stage.database.tenant(tenant) as handle:
+        set_status(handle, tenant, row.id, ConnectorStatus.CONNECTED)
