@@ -12,6 +12,9 @@ OWNER = "team:gtm-data"
 SYNC_TYPE_TAG = "gtmc/sync_type"
 """Run tag: the sync type of a run, asked for (`full`) or written back once resolved."""
 
+PARTITION_TAG = "dagster/partition"
+"""Run tag that makes a run one of a partition. A sensor sets it itself: it adds the partition in the same tick."""
+
 SYNC_AT_TAG = "gtmc/sync_at"
 """Run tag: the moment the run's workflow ids are derived from, so that a re-execution finds them."""
 

@@ -11,12 +11,15 @@ import pytest
 
 from gtmc_pipelines.definitions import defs
 from gtmc_pipelines.defs.names import SYNC_AT_TAG, SYNC_TYPE_TAG
+from gtmc_pipelines.defs.partitions import tenants_of
+from gtmc_pipelines.model.connector_types import ConnectorType
 from gtmc_pipelines.model.errors import Broken
 from gtmc_pipelines.model.phases import SyncMode
 from gtmc_pipelines.settings import Settings
 from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines.storage.sync_history import list_syncs
 from gtmc_pipelines.storage.tenants import add_tenant
+from gtmc_pipelines.workflows.activities import renormalize
 from gtmc_pipelines.workflows.client import SyncClient
 from gtmc_pipelines.workflows.inputs import SyncRequest
 from gtmc_pipelines_tests.defs.conftest import Connect, Materialize
@@ -24,6 +27,8 @@ from gtmc_pipelines_tests.defs.reading import log_lines, materialized, number, s
 from gtmc_pipelines_tests.workflows.scripted import CANARY_EMAIL, Gate, ScriptedConnector, people
 
 pytestmark = pytest.mark.services
+
+PEOPLE = dg.AssetKey(["salesforce", "canonical", "people"])
 
 
 @pytest.mark.usefixtures("worker")
@@ -150,12 +155,41 @@ def test_a_sweep_records_every_tenant_that_worked_and_names_the_one_that_did_not
         add_tenant(database, other)
     connect(tenant)
     connect(second)
+    instance.add_dynamic_partitions("salesforce_tenants", [third])
     result = materialize(tenant_ids=[tenant, second, third])
     assert not result.success
     assert sentence(result).startswith(f"1 of 3 tenants failed. {third}: ")
     events = stored_events(result, instance)
     assert {event.partition for event in events} == {tenant, second}
     assert len(events) == 20
+    statuses = instance.get_status_by_partition(PEOPLE, [tenant, second, third], tenants_of(ConnectorType.SALESFORCE))
+    assert [status.value if status else None for status in (statuses or {}).values()] == [
+        *("MATERIALIZED", "MATERIALIZED", "FAILED")
+    ]
+
+
+@pytest.mark.usefixtures("worker")
+def test_only_canonical_assets_are_made_again_from_raw_without_the_vendor(
+    tenant: str,
+    scripted: ScriptedConnector,
+    connect: Connect,
+    materialize: Materialize,
+    database: Database,
+    instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(renormalize, "connector_of", lambda kind: scripted)
+    connect(tenant)
+    scripted.script = {"contacts": [people(3)]}
+    materialize(tenant)
+    scripted.reads.clear()
+    result = materialize(tenant, assets=["canonical/people"])
+    assert result.success, sentence(result)
+    assert scripted.reads == []
+    (event,) = stored_events(result, instance)
+    assert event.asset_key == PEOPLE
+    assert (number(event, "unchanged"), event.metadata["sync_type"].value) == (3, "renormalized")
+    assert list_syncs(database, tenant)[0].trigger == "renormalize"
 
 
 @pytest.mark.usefixtures("worker")

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import pytest
 
 from gtmc_pipelines.definitions import defs
-from gtmc_pipelines.defs.platform import GtmcResource
 from gtmc_pipelines.model.connector_types import ConnectorStatus
-from gtmc_pipelines.storage.connector_states import set_status
+from gtmc_pipelines.storage.connector_states import set_schedule, set_status
 from gtmc_pipelines.storage.connectors import add_connector
 from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines_tests.defs.conftest import Connect
-from gtmc_pipelines_tests.defs.reading import apply
+from gtmc_pipelines_tests.defs.sensing import sense, tick
 
-TICK = datetime(2027, 1, 1, 4, tzinfo=UTC)
+TICK = datetime.now(UTC).replace(microsecond=0)
 
 
 @pytest.mark.services
@@ -25,7 +23,7 @@ def test_a_tick_asks_for_one_run_that_names_every_due_tenant(
     tenant: str, connect: Connect, instance: dg.DagsterInstance
 ) -> None:
     connect(tenant)
-    data = _tick(instance)
+    data = tick(instance, TICK)
     (request,) = data.run_requests or []
     config = request.run_config["ops"]["salesforce"]["config"]
     assert tenant in config["tenant_ids"]
@@ -43,7 +41,9 @@ def test_a_running_and_a_disconnected_tenant_are_not_due(
     for status in (ConnectorStatus.SYNCING, ConnectorStatus.DISCONNECTED):
         with database.tenant(tenant) as handle:
             set_status(handle, tenant, row.id, status)
-        asked = [r.run_config["ops"]["salesforce"]["config"]["tenant_ids"] for r in _tick(instance).run_requests or []]
+        asked = [
+            r.run_config["ops"]["salesforce"]["config"]["tenant_ids"] for r in tick(instance, TICK).run_requests or []
+        ]
         assert all(tenant not in tenants for tenants in asked)
 
 
@@ -53,13 +53,13 @@ def test_partitions_follow_the_connectors_table(
 ) -> None:
     row = connect(tenant)
     instance.delete_dynamic_partition("salesforce_tenants", tenant)
-    _sense(instance)
+    sense(instance, "tenant_partitions")
     assert tenant in instance.get_dynamic_partitions("salesforce_tenants")
     with database.tenant(tenant) as handle:
         set_status(handle, tenant, row.id, ConnectorStatus.DISCONNECTED)
-    _sense(instance)
+    sense(instance, "tenant_partitions")
     assert tenant not in instance.get_dynamic_partitions("salesforce_tenants")
-    assert _sense(instance) == "Partitions say what the connectors table says."
+    assert sense(instance, "tenant_partitions").skip_message == "Partitions say what the connectors table says."
 
 
 @pytest.mark.services
@@ -68,25 +68,31 @@ def test_a_connector_that_was_never_connected_is_no_partition(
     tenant: str, database: Database, instance: dg.DagsterInstance
 ) -> None:
     add_connector(database, tenant, "salesforce")
-    _sense(instance)
+    sense(instance, "tenant_partitions")
     assert tenant not in instance.get_dynamic_partitions("salesforce_tenants")
 
 
-def _tick(instance: dg.DagsterInstance) -> Any:
-    repository = defs.get_repository_def()
-    context = dg.build_schedule_context(
-        instance=instance,
-        repository_def=repository,
-        scheduled_execution_time=TICK,
-        resources={"gtmc": GtmcResource()},
-    )
-    return repository.get_schedule_def("salesforce_every_4_hours").evaluate_tick(context)
+@pytest.mark.services
+def test_a_tick_that_was_missed_long_ago_leaves_it_to_the_newest(
+    tenant: str, connect: Connect, instance: dg.DagsterInstance
+) -> None:
+    connect(tenant)
+    data = tick(instance, TICK - timedelta(hours=5))
+    assert not data.run_requests
+    assert "catches up" in str(data.skip_message)
 
 
-def _sense(instance: dg.DagsterInstance) -> str | None:
-    """One tick of the sensor, applied as the daemon would; the reason when it was skipped."""
-    repository = defs.get_repository_def()
-    context = dg.build_sensor_context(instance=instance, repository_def=repository, resources={"gtmc": GtmcResource()})
-    data = repository.get_sensor_def("tenant_partitions").evaluate_tick(context)
-    apply(instance, data.dynamic_partitions_requests or [])
-    return data.skip_message
+@pytest.mark.services
+def test_a_connector_with_its_own_cron_is_started_by_the_sensor_once_and_not_by_the_schedule(
+    tenant: str, connect: Connect, database: Database, instance: dg.DagsterInstance
+) -> None:
+    row = connect(tenant)
+    set_schedule(database, tenant, row.id, "* * * * *", "Europe/Berlin")
+    asked = [r.run_config["ops"]["salesforce"]["config"]["tenant_ids"] for r in tick(instance, TICK).run_requests or []]
+    assert all(tenant not in tenants for tenants in asked)
+    first = sense(instance, "own_schedules")
+    (request,) = [r for r in first.run_requests if tenant in r.run_config["ops"]["salesforce"]["config"]["tenant_ids"]]
+    assert request.job_name == "salesforce_sync"
+    second = sense(instance, "own_schedules", cursor=first.cursor)
+    again = [t for r in second.run_requests or [] for t in r.run_config["ops"]["salesforce"]["config"]["tenant_ids"]]
+    assert tenant not in again or datetime.now(UTC).minute != TICK.minute, "the next minute is another moment"

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from gtmc_pipelines.defs.jobs import full_sync_job
+from gtmc_pipelines.defs.names import PARTITION_TAG, SYNC_TYPE_TAG
 from gtmc_pipelines.defs.partitions import partition_changes
 from gtmc_pipelines.defs.platform import GtmcResource
 from gtmc_pipelines.model.connector_types import ConnectorStatus, ConnectorType
+from gtmc_pipelines.model.phases import SyncMode
 
 if TYPE_CHECKING:
     from gtmc_pipelines.storage.read_models import ConsentStanding
@@ -65,7 +67,7 @@ def _first_sync(standing: "ConsentStanding") -> dg.RunRequest:
     return dg.RunRequest(
         run_key=f"{standing.tenant_id}/{standing.accepted_at}",
         job_name=f"{_O365}_full_sync",
-        partition_key=standing.tenant_id,
+        tags={PARTITION_TAG: standing.tenant_id, SYNC_TYPE_TAG: SyncMode.FULL.value},
     )
 
 

@@ -1,0 +1,114 @@
+"""Syncs outside Dagster are recorded once, like its own; connectors whose workflow is gone are freed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+import pytest
+
+from gtmc_pipelines.defs.names import SYNC_AT_TAG
+from gtmc_pipelines.model.connector_types import ConnectorStatus
+from gtmc_pipelines.model.errors import Broken
+from gtmc_pipelines.settings import Settings
+from gtmc_pipelines.storage.connector_states import set_status
+from gtmc_pipelines.storage.connectors import ConnectorRow, require_connector
+from gtmc_pipelines.storage.engine import Database
+from gtmc_pipelines.storage.statements import run as execute
+from gtmc_pipelines.workflows.client import SyncClient
+from gtmc_pipelines.workflows.inputs import SyncRequest
+from gtmc_pipelines_tests.defs.conftest import Connect, Materialize
+from gtmc_pipelines_tests.defs.reading import materialized
+from gtmc_pipelines_tests.defs.sensing import sense
+from gtmc_pipelines_tests.workflows.scripted import ScriptedConnector, people
+
+pytestmark = pytest.mark.services
+
+OBSERVER = "syncs_outside_dagster"
+CONTACTS = dg.AssetKey(["salesforce", "raw", "contacts"])
+PEOPLE = dg.AssetKey(["salesforce", "canonical", "people"])
+
+
+@pytest.fixture
+def client(settings: Settings) -> Iterator[SyncClient]:
+    with SyncClient.open(settings) as opened:
+        yield opened
+
+
+def _request(row: ConnectorRow, run_id: str = "") -> SyncRequest:
+    return SyncRequest(row.tenant_id, row.id, row.type, dagster_run_id=run_id)
+
+
+def _events(instance: dg.DagsterInstance, key: dg.AssetKey, tenant: str) -> list[dg.AssetMaterialization]:
+    found = instance.fetch_materializations(dg.AssetRecordsFilter(key, asset_partitions=[tenant]), limit=50).records
+    return [event for record in found if (event := record.asset_materialization) is not None]
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_sync_outside_dagster_is_recorded_once_with_the_metadata_of_our_own(
+    tenant: str,
+    scripted: ScriptedConnector,
+    connect: Connect,
+    materialize: Materialize,
+    client: SyncClient,
+    instance: dg.DagsterInstance,
+) -> None:
+    row = connect(tenant)
+    scripted.script = {"contacts": [people(3)]}
+    assert client.outcome(client.start(_request(row), datetime.now(UTC))).is_success
+    data = sense(instance, OBSERVER)
+    (seen,) = _events(instance, PEOPLE, tenant)
+    assert seen.metadata["created"].value == 3
+    assert sense(instance, OBSERVER, cursor=data.cursor).skip_message
+    sense(instance, OBSERVER)  # the cursor was lost
+    assert len(_events(instance, PEOPLE, tenant)) == 1
+    own = materialized(materialize(tenant, sync_type="full"), instance)["canonical/people"]
+    assert set(own.metadata) - {"preview"} == set(seen.metadata)
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_sync_of_our_own_run_is_left_to_it_unless_the_run_died(
+    tenant: str, scripted: ScriptedConnector, connect: Connect, client: SyncClient, instance: dg.DagsterInstance
+) -> None:
+    row = connect(tenant)
+    run = instance.create_run_for_job(_ours, status=dg.DagsterRunStatus.STARTED, tags={SYNC_AT_TAG: "x"})
+    assert client.outcome(client.start(_request(row, run.run_id), datetime.now(UTC))).is_success
+    data = sense(instance, OBSERVER)
+    assert _events(instance, CONTACTS, tenant) == []
+    instance.report_run_failed(run)
+    sense(instance, OBSERVER, cursor=data.cursor)
+    assert len(_events(instance, CONTACTS, tenant)) == 1
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_failed_sync_outside_dagster_is_an_observation_with_its_reason(
+    tenant: str, scripted: ScriptedConnector, connect: Connect, client: SyncClient, instance: dg.DagsterInstance
+) -> None:
+    row = connect(tenant)
+    scripted.script = {"contacts": [Broken("odd_page", "The vendor's page made no sense.")]}
+    client.outcome(client.start(_request(row), datetime.now(UTC)))
+    data = sense(instance, OBSERVER)
+    said = [e for e in data.asset_events if isinstance(e, dg.AssetObservation) and e.partition == tenant]
+    assert ["made no sense" in str(each.description) for each in said] == [True]
+    assert _events(instance, CONTACTS, tenant) == []
+    assert _events(instance, dg.AssetKey(["salesforce", "raw", "leads"]), tenant)
+
+
+def test_a_connector_whose_workflow_is_gone_is_freed_with_the_cause(
+    tenant: str, connect: Connect, database: Database, instance: dg.DagsterInstance
+) -> None:
+    row = connect(tenant)
+    with database.tenant(tenant) as handle:
+        set_status(handle, tenant, row.id, ConnectorStatus.SYNCING)
+        moment = datetime.now(UTC) - timedelta(minutes=5)
+        execute(handle, "UPDATE connectors SET updated_at = %(at)s WHERE id = %(id)s", {"at": moment, "id": row.id})
+    data = sense(instance, "stuck_connectors")
+    now = require_connector(database, tenant, row.id)
+    assert (now.status, now.error_code) == (ConnectorStatus.ERROR, "workflow_lost")
+    assert tenant in str(data.skip_message)
+
+
+@dg.job
+def _ours() -> None:
+    pass
