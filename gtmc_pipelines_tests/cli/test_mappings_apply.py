@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from gtmc_pipelines.cli import mappings_preview
+from gtmc_pipelines.model.catalog import Stream
 from gtmc_pipelines.model.entities import Entity
+from gtmc_pipelines.model.records import SourceRecord
 from gtmc_pipelines.settings import load_settings
 from gtmc_pipelines.storage import renormalize as pages
+from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines.storage.mappings import save_mapping
 from gtmc_pipelines.workflows.activities import renormalize
 from gtmc_pipelines_tests.cli.mapping_scene import MappingScene, custom
@@ -29,6 +32,11 @@ def working(mapped: MappingScene, temporal_address: str, monkeypatch: pytest.Mon
     monkeypatch.setenv("GTMC_HEARTBEAT_SECONDS", "4")
     with running_worker(load_settings(), mapped.database):
         yield mapped
+
+
+def _pages_of(most: int) -> Callable[[Database, str, Stream, str], list[SourceRecord]]:
+    """Small pages of raw rows, so that a few records make several."""
+    return lambda database, tenant, stream, after: pages.raw_page(database, tenant, stream, after, most)
 
 
 def _set(scene: MappingScene, **changes: Any) -> None:
@@ -86,7 +94,7 @@ def test_preview_goes_through_all_pages_and_changes_nothing(
     mapped: MappingScene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mappings_preview, "PAGE_RECORDS", 3)
-    monkeypatch.setattr(mappings_preview, "raw_page", lambda *found: pages.raw_page(*found, limit=3))
+    monkeypatch.setattr(mappings_preview, "raw_page", _pages_of(3))
     mapped.land(10)
     assert mapped.asked("preview", "--entity", "person")["created"] == 10
     assert mapped.people() == {}
@@ -140,7 +148,7 @@ def test_an_apply_that_broke_half_way_is_simply_run_again(
     working: MappingScene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(renormalize, "PAGE_RECORDS", 2)
-    monkeypatch.setattr(renormalize, "raw_page", lambda *found: pages.raw_page(*found, limit=2))
+    monkeypatch.setattr(renormalize, "raw_page", _pages_of(2))
     working.land(6)
     broken = threading.Event()
     write = pages.RawRewriter.write

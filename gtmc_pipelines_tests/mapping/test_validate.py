@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gtmc_pipelines.mapping.compile import compile_mapping
 from gtmc_pipelines.mapping.entry import MappingEntry, Transform
-from gtmc_pipelines.mapping.validate import Problem, parse_entries, validate
+from gtmc_pipelines.mapping.validate import KEYS, Problem, parse_entries, validate
 from gtmc_pipelines.model.entities import Entity
 from gtmc_pipelines.model.errors import Misuse
 
@@ -156,3 +156,12 @@ def test_what_validation_accepts_compiles_for_every_stream(items: list[Any]) -> 
 def test_entries_survive_their_json_form() -> None:
     original = MappingEntry("a.b", "title", Transform.CUSTOM, "lower(value)", True, "leads")
     assert MappingEntry.of(json.loads(json.dumps(original.as_dict()))) == original
+
+
+def test_a_misspelled_key_is_a_problem_and_not_passed_over() -> None:
+    entries = [{"sourceField": "Name", "targetField": "name", "requried": True, "note": "x"}]
+    problems = validate(Entity.ACCOUNT, entries, ["accounts"])
+    assert [(problem.field, problem.sentence) for problem in problems] == [
+        ("requried", "An entry has no such key; did you mean required?"),
+        ("note", f"An entry has no such key; there are: {', '.join(KEYS)}."),
+    ]

@@ -6,21 +6,42 @@ from gtmc_pipelines.connectors.contract import Connector
 from gtmc_pipelines.mapping.compile import CompiledMapping, compile_mapping
 from gtmc_pipelines.mapping.entry import MappingEntry
 from gtmc_pipelines.model.catalog import Stream
+from gtmc_pipelines.model.entities import Entity
+from gtmc_pipelines.model.errors import Broken, Misuse
 from gtmc_pipelines.storage.connectors import ConnectorRow
 from gtmc_pipelines.storage.engine import Database
-from gtmc_pipelines.storage.mappings import list_mappings
+from gtmc_pipelines.storage.mappings import StoredMapping, list_mappings
+
+_NOT_AN_ENTRY = (KeyError, TypeError, ValueError, AttributeError)
 
 
 def mappers_of(database: Database, connector: Connector, row: ConnectorRow, stream: Stream) -> list[CompiledMapping]:
-    """One mapper for each entity of the stream, the primary one first. Raises Misuse for a mapping that can't be."""
+    """One mapper for each entity of the stream, the primary one first.
+
+    Raises Broken `bad_saved_mapping` for a saved one that can't be: it is the trouble of its streams, and of
+    no other.
+    """
     saved = list_mappings(database, row.tenant_id, row.id)
     defaults = connector.default_mappings()
     return [
-        compile_mapping(
-            entity,
-            [MappingEntry.of(entry) for entry in saved[entity].entries] if entity in saved else defaults[entity],
-            stream.name,
-            stream.prefix_of(entity),
-        )
+        _of_saved(row, stream, entity, saved[entity])
+        if entity in saved
+        else compile_mapping(entity, defaults[entity], stream.name, stream.prefix_of(entity))
         for entity in stream.entities
     ]
+
+
+def _of_saved(row: ConnectorRow, stream: Stream, entity: Entity, saved: StoredMapping) -> CompiledMapping:
+    try:
+        entries = [MappingEntry.of(entry) for entry in saved.entries]
+        return compile_mapping(entity, entries, stream.name, stream.prefix_of(entity))
+    except Misuse as misuse:
+        cause = misuse.sentence
+    except _NOT_AN_ENTRY:
+        cause = "It holds an entry that is none."
+    where = f"--tenant {row.tenant_id} --connector {row.type} --entity {entity}"
+    raise Broken(
+        "bad_saved_mapping",
+        f"The saved mapping of {entity} can't be used for {stream.name}: {cause}",
+        next_step=f"Correct it (gtmc mappings set {where}) or go back to the defaults (gtmc mappings reset {where}).",
+    )

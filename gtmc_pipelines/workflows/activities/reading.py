@@ -68,13 +68,18 @@ def read_streams(
     streams: Sequence[Stream],
     positions: Positions,
     bounds: SegmentBounds,
+    prepare: Callable[[Stream], None],
 ) -> Iterator[Step]:
     """The steps of one segment; what this sync has read in an earlier one is left out.
+
+    `prepare` is called before a stream is asked for anything; what it raises ends the stream as a fault
+    of reading does.
 
     Raises faults of ENDS_THE_SYNC; turns every other one, known or not, into the end of its stream.
     """
     for stream in streams:
         try:
+            prepare(stream)
             for page, start in _pages(connector, session, stream, positions):
                 yield ReadBatch(stream, start, page)
                 if bounds.is_reached_after(page):

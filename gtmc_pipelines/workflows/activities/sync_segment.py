@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from gtmc_pipelines.connectors.registry import connector_of
+from gtmc_pipelines.mapping.compile import CompiledMapping
 from gtmc_pipelines.model.catalog import Stream
 from gtmc_pipelines.model.errors import Broken, Retry
 from gtmc_pipelines.model.phases import Phase
@@ -56,6 +57,7 @@ class Segment:
         self._records = self._batches = 0
         self._positions = Positions(services.database, request, plan, plan.until or datetime.now(UTC))
         self._refused: dict[str, Broken] = {}
+        self._mappers: dict[str, list[CompiledMapping]] = {}
 
     def run(self) -> SegmentResult:
         """Go on until every stream has ended, a bound is reached, or this worker is being stopped.
@@ -94,9 +96,14 @@ class Segment:
                 [stream for stream in selected_streams(self._request) if not self._books.has_failed(stream)],
                 self._positions,
                 SegmentBounds(services.settings.segment_records, services.settings.segment_seconds),
+                self._compile,
             )
         finally:
             session.close()
+
+    def _compile(self, stream: Stream) -> None:
+        """The mapping as it is saved now: one that can't be compiled ends its stream before the vendor is asked."""
+        self._mappers[stream.name] = mappers_of(self._services.database, self._connector, self._row, stream)
 
     def _write(self, step: ReadBatch) -> None:
         if require_consent(self._services.database, self._request) != self._agreed:
@@ -114,8 +121,8 @@ class Segment:
     def _writer_for(self, step: ReadBatch) -> BatchWriter:
         if self._writer is None or self._writing is not step.start:
             self._close_writer()
-            mappers = mappers_of(self._services.database, self._connector, self._row, step.stream)
-            self._writer = BatchWriter(self._services.database, self._target(step.stream, step.start), mappers)
+            target = self._target(step.stream, step.start)
+            self._writer = BatchWriter(self._services.database, target, self._mappers[step.stream.name])
             self._writing = step.start
         return self._writer
 
