@@ -251,6 +251,17 @@ def child_environment(changes: Mapping[str, str]) -> dict[str, str]:
     return {**os.environ, **changes}
 
 
+def environment_secret(name: str) -> SecretStr | None:
+    """A secret that the user's own file refers to by the name of a variable; None when it isn't set."""
+    found = os.environ.get(name)
+    return None if found is None else SecretStr(found)
+
+
+def is_setting(variable: str) -> bool:
+    """Whether a variable is one of ours."""
+    return any(variable_of(name) == variable for name in Settings.model_fields)
+
+
 def variable_of(name: str) -> str:
     """The environment variable behind an attribute of Settings."""
     alias = Settings.model_fields[name].validation_alias

@@ -17,3 +17,8 @@ def user_name() -> str:
 def cli_actor() -> str:
     """`cli:<user>`."""
     return f"cli:{user_name()}"
+
+
+def acting_for(by: str | None) -> str:
+    """`cli:<user>`, and for whom when somebody else decided: `cli:<user> for <by>`."""
+    return cli_actor() if by is None else f"{cli_actor()} for {by}"

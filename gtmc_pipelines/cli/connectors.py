@@ -1,4 +1,7 @@
-"""`gtmc connectors`: add, connect, verify, list, show and disconnect. Never prints a secret."""
+"""`gtmc connectors`: add, connect, verify, list, show and disconnect. Never prints a secret.
+
+`schedule`, `export` and `apply` have files of their own.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,9 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from gtmc_pipelines.cli.actor import cli_actor
+from gtmc_pipelines.cli.connector_files import apply, export
+from gtmc_pipelines.cli.connector_schedule import schedule
 from gtmc_pipelines.cli.console import AsJson, Tenant, console, emit, emit_json, errors
 from gtmc_pipelines.cli.key_input import read_keys
 from gtmc_pipelines.connectors.login import KeyLogin
@@ -40,6 +46,8 @@ _COLUMNS = ("tenant", "type", "name", "status", "last_sync_at", "last_sync_error
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file to `gtmc`."""
+    for command in (schedule, export, apply):
+        group.command(command.__name__)(command)
     app.add_typer(group, name="connectors")
 
 
@@ -66,9 +74,9 @@ def add(
         proven = None
         if isinstance(login, KeyLogin) and (key_file is not None or _asks_at_once(as_json)):
             proven = authorization.prove_keys(settings, draft, read_keys(login, key_file))
-        row = add_connector(database, tenant, kind, name, options, actor=authorization.ACTOR)
+        row = add_connector(database, tenant, kind, name, options, actor=cli_actor())
         if proven is not None:
-            authorization.connect_by_keys(settings, database, row, proven)
+            authorization.connect_by_keys(settings, database, row, proven, actor=cli_actor())
             row = require_connector(database, tenant, row.id)
     if as_json:
         emit_json(_shown(row))
@@ -92,10 +100,15 @@ def connect(
         row = require_connector(database, tenant, connector)
         login = login_of(row.type)
         if isinstance(login, KeyLogin):
-            done = authorization.connect_by_keys(settings, database, row, read_keys(login, key_file))
+            done = authorization.connect_by_keys(settings, database, row, read_keys(login, key_file), actor=cli_actor())
         else:
             done = authorization.connect_in_browser(
-                settings, database, row, show=lambda url: _show(url, no_browser, as_json), login_hint=login_hint
+                settings,
+                database,
+                row,
+                show=lambda url: _show(url, no_browser, as_json),
+                actor=cli_actor(),
+                login_hint=login_hint,
             )
         row = require_connector(database, tenant, row.id)
     if as_json:
@@ -152,7 +165,7 @@ def disconnect(tenant: Tenant, connector: Connector, as_json: AsJson = False) ->
     """Revoke the connection at the vendor and forget its secrets; synced rows stay."""
     with _opened() as (settings, database):
         row = require_connector(database, tenant, connector)
-        told = authorization.disconnect(settings, database, row)
+        told = authorization.disconnect(settings, database, row, actor=cli_actor())
     if as_json:
         emit_json({"id": row.id, "status": "disconnected", "revocation": told})
     else:

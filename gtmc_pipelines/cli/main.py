@@ -27,6 +27,7 @@ COMMANDS = {
     "o365": "o365",
     "dead-letters": "dead_letters",
     "keys": "keys",
+    "audit": "audit_log",
     "migrate": "migrate_command",
     "worker": "worker_command",
     "sandbox": "sandbox_command",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -10,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from gtmc_pipelines.cli.actor import acting_for, user_name
 from gtmc_pipelines.cli.console import AsJson, Tenant, console, emit_json
 from gtmc_pipelines.connectors.o365.policy import is_domain, plain_domain
 from gtmc_pipelines.model.errors import Misuse
@@ -43,7 +43,14 @@ def accept(
 ) -> None:
     """Accept the data-processing agreement for a tenant. Without it nothing is ever asked of Office 365."""
     with _opened(tenant) as database:
-        config = accept_dpa(database, tenant, actor=_actor(by), dpa_version=version, at=datetime.now(UTC))
+        config = accept_dpa(
+            database,
+            tenant,
+            actor=acting_for(by),
+            accepted_by=by or user_name(),
+            dpa_version=version,
+            at=datetime.now(UTC),
+        )
     if as_json:
         emit_json(_shown(tenant, config))
         return
@@ -56,7 +63,9 @@ def accept(
 def withdraw(tenant: Tenant, by: By = None, as_json: AsJson = False) -> None:
     """Withdraw the agreement. A running sync stops at its next batch; rows already kept stay."""
     with _opened(tenant) as database:
-        was_in_force = withdraw_dpa(database, tenant, actor=_actor(by), at=datetime.now(UTC))
+        was_in_force = withdraw_dpa(
+            database, tenant, actor=acting_for(by), withdrawn_by=by or user_name(), at=datetime.now(UTC)
+        )
     if as_json:
         emit_json({"tenant": tenant, "withdrawn": was_in_force})
     elif was_in_force:
@@ -80,7 +89,7 @@ def add(
         added = [_checked(name) for name in names]
         _refuse_own([*before.allowed_domains, *added], own_domain)
         allowed = {*before.allowed_domains, *added}
-        config = set_domains(database, tenant, allowed, own_domain, actor=_actor(by))
+        config = set_domains(database, tenant, allowed, own_domain, actor=acting_for(by))
     _tell(tenant, config, as_json)
 
 
@@ -98,7 +107,7 @@ def remove(tenant: Tenant, names: Names, by: By = None, as_json: AsJson = False)
                 next_step=f"See it: gtmc o365 domains list --tenant {tenant}",
             )
         allowed = set(before.allowed_domains) - set(gone)
-        config = set_domains(database, tenant, allowed, before.tenant_o365_domain, actor=_actor(by))
+        config = set_domains(database, tenant, allowed, before.tenant_o365_domain, actor=acting_for(by))
     _tell(tenant, config, as_json)
 
 
@@ -139,10 +148,6 @@ def _refuse_own(allowed: list[str], own: str | None) -> None:
             f"{own} is the tenant's own domain, and its people are never kept.",
             next_step="Allow domains of others only.",
         )
-
-
-def _actor(by: str | None) -> str:
-    return by or getpass.getuser()
 
 
 def _tell(tenant: str, config: O365Config, as_json: bool) -> None:

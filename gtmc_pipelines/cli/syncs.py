@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from gtmc_pipelines.cli.actor import cli_actor
 from gtmc_pipelines.cli.console import AsJson, Tenant, console, emit, emit_json, fail
 from gtmc_pipelines.cli.sync_views import balance_sheet, log_row, watch
 from gtmc_pipelines.model.catalog import STREAMS
@@ -136,7 +137,7 @@ def show(
 
 
 def _request(row: ConnectorRow, mode: SyncMode, streams: tuple[str, ...]) -> SyncRequest:
-    return SyncRequest(row.tenant_id, row.id, row.type, mode, streams, Trigger.CLI, requested_by="cli")
+    return SyncRequest(row.tenant_id, row.id, row.type, mode, streams, Trigger.CLI, requested_by=cli_actor())
 
 
 def _announce(settings: Settings, handle: SyncHandle, as_json: bool) -> None:

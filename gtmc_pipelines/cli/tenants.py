@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from gtmc_pipelines.cli.actor import cli_actor
 from gtmc_pipelines.cli.console import AsJson, console, emit, emit_json
 from gtmc_pipelines.settings import load_settings
 from gtmc_pipelines.storage.engine import open_database
@@ -28,7 +29,7 @@ def add(
     """Add a tenant."""
     database = open_database(load_settings().required("database_url"), pool_size=1)
     try:
-        tenant = add_tenant(database, tenant_id, name)
+        tenant = add_tenant(database, tenant_id, name, actor=cli_actor())
     finally:
         database.close()
     if as_json:

@@ -14,8 +14,12 @@ from gtmc_pipelines.model.connector_types import ConnectorStatus
 from gtmc_pipelines.model.errors import Misuse
 from gtmc_pipelines.storage import audit
 from gtmc_pipelines.storage.engine import Database
-from gtmc_pipelines.storage.statements import Handle, run
+from gtmc_pipelines.storage.statements import Handle, Row, row, run
 
+_BEFORE = """
+SELECT name, status, schedule_cron, schedule_timezone, coalesce(config -> 'options', '{}') AS options
+  FROM connectors WHERE tenant_id = %(tenant_id)s AND id = %(id)s FOR UPDATE
+"""
 _CHANGED = ", version = version + 1, updated_at = now() WHERE tenant_id = %(tenant_id)s AND id = %(id)s"
 
 
@@ -73,13 +77,15 @@ def set_schedule(
     """Give a connector its own cron, or with None the default cadence back. The caller has validated both."""
     values = {"tenant_id": tenant_id, "id": connector_id, "cron": cron, "timezone": timezone}
     with database.tenant(tenant_id) as connection:
-        touched = run(
+        found = _before(connection, tenant_id, connector_id)
+        run(
             connection,
             "UPDATE connectors SET schedule_cron = %(cron)s, schedule_timezone = %(timezone)s" + _CHANGED,
             values,
         )
-        _must_exist(touched, tenant_id, connector_id)
-        _audit(connection, tenant_id, connector_id, actor, "connector.schedule", {"cron": cron, "timezone": timezone})
+        before = {"cron": found["schedule_cron"], "timezone": found["schedule_timezone"]}
+        changes = {"before": before, "after": {"cron": cron, "timezone": timezone}}
+        _audit(connection, tenant_id, connector_id, actor, "connector.schedule", changes)
 
 
 def set_options(
@@ -88,13 +94,27 @@ def set_options(
     """Replace a connector's plain settings."""
     values = {"tenant_id": tenant_id, "id": connector_id, "options": Jsonb(dict(options))}
     with database.tenant(tenant_id) as connection:
-        touched = run(
+        before = _before(connection, tenant_id, connector_id)
+        run(
             connection,
             "UPDATE connectors SET config = jsonb_set(config, '{options}', %(options)s)" + _CHANGED,
             values,
         )
-        _must_exist(touched, tenant_id, connector_id)
-        _audit(connection, tenant_id, connector_id, actor, "connector.update", {"options": sorted(options)})
+        changes = {"before": {"options": before["options"]}, "after": {"options": dict(options)}}
+        _audit(connection, tenant_id, connector_id, actor, "connector.update", changes)
+
+
+def rename(database: Database, tenant_id: str, connector_id: str, name: str, *, actor: str = "system") -> None:
+    """Give a connector another name for people."""
+    with database.tenant(tenant_id) as connection:
+        before = _before(connection, tenant_id, connector_id)
+        run(
+            connection,
+            "UPDATE connectors SET name = %(name)s" + _CHANGED,
+            {"tenant_id": tenant_id, "id": connector_id, "name": name},
+        )
+        changes = {"before": {"name": before["name"]}, "after": {"name": name}}
+        _audit(connection, tenant_id, connector_id, actor, "connector.update", changes)
 
 
 def disconnect(database: Database, tenant_id: str, connector_id: str, *, actor: str = "system") -> None:
@@ -105,19 +125,27 @@ def disconnect(database: Database, tenant_id: str, connector_id: str, *, actor: 
     """
     values = {"tenant_id": tenant_id, "id": connector_id, "status": ConnectorStatus.DISCONNECTED.value}
     with database.tenant(tenant_id) as connection:
-        touched = run(
+        before = _before(connection, tenant_id, connector_id)
+        run(
             connection,
             "UPDATE connectors SET status = %(status)s, config = jsonb_set(config, '{secrets}', '{}'),"
             " error_code = NULL, error_kind = NULL, last_sync_error = NULL, last_sync_cursor = NULL" + _CHANGED,
             values,
         )
-        _must_exist(touched, tenant_id, connector_id)
         run(
             connection,
             "DELETE FROM stream_cursors WHERE tenant_id = %(tenant_id)s AND connector_id = %(id)s",
             values,
         )
-        _audit(connection, tenant_id, connector_id, actor, "connector.disconnect", {})
+        changes = {"before": {"status": before["status"]}, "after": {"status": values["status"]}}
+        _audit(connection, tenant_id, connector_id, actor, "connector.disconnect", changes)
+
+
+def _before(handle: Handle, tenant_id: str, connector_id: str) -> Row:
+    """What the connector is before it is changed; the row is locked, so that the log tells a true story."""
+    found = row(handle, _BEFORE, {"tenant_id": tenant_id, "id": connector_id})
+    _must_exist(int(found is not None), tenant_id, connector_id)
+    return found or {}
 
 
 def _audit(

@@ -88,7 +88,7 @@ def add_connector(
                 action="connector.create",
                 resource="connector",
                 resource_id=connector_id,
-                changes={"type": kind.value, "name": values["name"]},
+                changes={"after": {"type": kind.value, "name": values["name"], "options": dict(options or {})}},
             )
             return _connector(added)
     raise _second_of_a_type(database, tenant_id, kind)

@@ -10,6 +10,7 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from gtmc_pipelines.model.errors import Misuse, Retry
+from gtmc_pipelines.storage import audit
 from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines.storage.statements import Handle, row, rows, run
 from gtmc_pipelines.vault.keyring import KeyRing, SealContext
@@ -81,11 +82,14 @@ class StoredCredentials:
                     return current
                 renewed = {**current, **exchange(current)}
                 self._store(connection, renewed)
+                self._audit_renewal(connection)
         except Retry:
             if renewed is None:
                 raise
             # The vendor has taken back the old refresh token: the new one must not be lost to a dropped connection.
-            self.save(renewed)
+            with self._locked() as connection:
+                self._store(connection, renewed)
+                self._audit_renewal(connection)
         return renewed
 
     @contextmanager
@@ -109,6 +113,16 @@ class StoredCredentials:
         sealed = {name: self._keyring.seal(value.reveal(), self._place(name)) for name, value in credentials.items()}
         if run(handle, _WRITE, {**self._key, "secrets": Jsonb(sealed)}) == 0:
             raise self._unknown()
+
+    def _audit_renewal(self, handle: Handle) -> None:
+        audit.record(
+            handle,
+            self._tenant_id,
+            actor="worker",
+            action="connector.renew_token",
+            resource="connector",
+            resource_id=self._connector_id,
+        )
 
     def _place(self, name: str) -> SealContext:
         return SealContext(self._tenant_id, self._connector_id, name)

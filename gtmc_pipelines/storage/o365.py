@@ -61,21 +61,32 @@ def get_config(handle: Handle, tenant_id: str) -> O365Config:
     return O365Config(**found | {"allowed_domains": tuple(found["allowed_domains"])})
 
 
-def accept_dpa(database: Database, tenant_id: str, *, actor: str, dpa_version: str, at: datetime) -> O365Config:
-    """Record that `actor` accepted the agreement in this version."""
-    values = {"tenant_id": tenant_id, "actor": actor, "dpa_version": dpa_version, "at": at}
+def accept_dpa(
+    database: Database, tenant_id: str, *, actor: str, dpa_version: str, at: datetime, accepted_by: str | None = None
+) -> O365Config:
+    """Record that `accepted_by` (unset: `actor`) accepted the agreement in this version; `actor` did the typing."""
+    person = accepted_by or actor
+    values = {"tenant_id": tenant_id, "actor": person, "dpa_version": dpa_version, "at": at}
     with database.tenant(tenant_id) as connection:
+        before = get_config(connection, tenant_id)
         run(connection, _ACCEPT, values)
-        _audit(connection, tenant_id, actor, "o365.accept_dpa", {"dpa_version": dpa_version})
+        after = {"dpa_version": dpa_version, "accepted_by": person}
+        changes = {"before": {"dpa_version": before.dpa_version if before.is_accepted else None}, "after": after}
+        _audit(connection, tenant_id, actor, "o365.accept_dpa", changes)
         return get_config(connection, tenant_id)
 
 
-def withdraw_dpa(database: Database, tenant_id: str, *, actor: str, at: datetime) -> bool:
+def withdraw_dpa(
+    database: Database, tenant_id: str, *, actor: str, at: datetime, withdrawn_by: str | None = None
+) -> bool:
     """Withdraw the agreement; False when it wasn't in force. A running sync stops at its next batch."""
     with database.tenant(tenant_id) as connection:
+        before = get_config(connection, tenant_id)
         touched = run(connection, _WITHDRAW, {"tenant_id": tenant_id, "at": at})
         if touched:
-            _audit(connection, tenant_id, actor, "o365.withdraw_dpa", {})
+            in_force = {"dpa_version": before.dpa_version, "accepted_by": before.dpa_accepted_by}
+            changes = {"before": in_force, "after": {"dpa_version": None, "withdrawn_by": withdrawn_by or actor}}
+            _audit(connection, tenant_id, actor, "o365.withdraw_dpa", changes)
     return touched == 1
 
 
@@ -86,8 +97,11 @@ def set_domains(
     domains = sorted({domain.strip().lower() for domain in allowed if domain.strip()})
     values = {"tenant_id": tenant_id, "allowed": domains, "own": own.strip().lower() if own else None}
     with database.tenant(tenant_id) as connection:
+        before = get_config(connection, tenant_id)
         run(connection, _DOMAINS, values)
-        _audit(connection, tenant_id, actor, "o365.domains", {"allowed": domains, "own": values["own"]})
+        was = {"allowed": list(before.allowed_domains), "own": before.tenant_o365_domain}
+        changes = {"before": was, "after": {"allowed": domains, "own": values["own"]}}
+        _audit(connection, tenant_id, actor, "o365.domains", changes)
         return get_config(connection, tenant_id)
 
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from gtmc_pipelines.model.counters import Counts
 from gtmc_pipelines.model.errors import Broken
 from gtmc_pipelines.model.phases import Outcome, Phase, SyncMode, Trigger
+from gtmc_pipelines.storage import audit
 from gtmc_pipelines.storage.statements import Handle, row, run
 
 COUNTERS = tuple(Counts().as_dict())
@@ -21,7 +22,7 @@ INSERT INTO sync_logs (id, tenant_id, connector_id, sync_type, status, phase, tr
 VALUES (%(id)s, %(tenant_id)s, %(connector_id)s, %(sync_type)s, 'running', %(phase)s, %(trigger)s, %(requested_by)s,
         %(workflow_id)s, %(workflow_run_id)s, %(dagster_run_id)s, %(cursor_before)s)
 ON CONFLICT (tenant_id, workflow_run_id) DO UPDATE SET workflow_id = excluded.workflow_id
-RETURNING id
+RETURNING id, xmax = 0 AS is_new
 """
 
 _TOTALS = ", ".join(f"records_{name} = records_{name} + %({name})s" for name in COUNTERS)
@@ -81,7 +82,25 @@ def open_sync_log(
         },
     )
     assert opened is not None
+    if opened["is_new"]:
+        audit.record(
+            handle,
+            tenant_id,
+            actor=_actor(requested_by, dagster_run_id),
+            action="sync.start",
+            resource="connector",
+            resource_id=connector_id,
+            changes={"after": {"sync_log": opened["id"], "mode": mode.value, "trigger": trigger.value}},
+            metadata={"workflow_id": workflow_id},
+        )
     return str(opened["id"])
+
+
+def _actor(requested_by: str | None, dagster_run_id: str | None) -> str:
+    """Who the audit log says started a sync: a Dagster run by its id, a person, or the worker's own schedule."""
+    if dagster_run_id:
+        return f"dagster:{dagster_run_id}"
+    return requested_by or "worker"
 
 
 def add_counts(

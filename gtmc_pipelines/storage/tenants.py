@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
 
+from psycopg.sql import SQL, Identifier
+
 from gtmc_pipelines.model import ids
 from gtmc_pipelines.model.errors import Misuse
-from gtmc_pipelines.storage.engine import Database
-from gtmc_pipelines.storage.statements import row, rows
+from gtmc_pipelines.storage import audit
+from gtmc_pipelines.storage.engine import APP_ROLE, TENANT_SETTING, Database
+from gtmc_pipelines.storage.statements import Handle, row, rows, run
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +24,7 @@ class Tenant:
     created_at: datetime
 
 
-def add_tenant(database: Database, tenant_id: str, name: str | None = None) -> Tenant:
+def add_tenant(database: Database, tenant_id: str, name: str | None = None, *, actor: str = "system") -> Tenant:
     """Add a tenant. Raises Misuse `bad_tenant_id`, or `tenant_exists` when the id is taken."""
     parameters = {"id": ids.tenant_id(tenant_id), "name": name or tenant_id}
     with database.operator() as connection:
@@ -31,6 +34,8 @@ def add_tenant(database: Database, tenant_id: str, name: str | None = None) -> T
             " RETURNING id, name, created_at",
             parameters,
         )
+        if added is not None:
+            _audit_added(connection, Tenant(**added), actor)
     if added is None:
         raise Misuse(
             "tenant_exists",
@@ -57,4 +62,19 @@ def require_tenant(database: Database, tenant_id: str) -> Tenant:
         "unknown_tenant",
         f"There is no tenant {tenant_id[:80]!r}.",
         next_step=f"{hint}See `gtmc tenants list`; add one with `gtmc tenants add <id>`.",
+    )
+
+
+def _audit_added(handle: Handle, tenant: Tenant, actor: str) -> None:
+    """The operator may not write the log, so the transaction goes on as the application, for this tenant."""
+    run(handle, SQL("SET LOCAL ROLE {}").format(Identifier(APP_ROLE)))
+    rows(handle, "SELECT set_config(%(name)s, %(tenant)s, true)", {"name": TENANT_SETTING, "tenant": tenant.id})
+    audit.record(
+        handle,
+        tenant.id,
+        actor=actor,
+        action="tenant.create",
+        resource="tenant",
+        resource_id=tenant.id,
+        changes={"after": {"name": tenant.name}},
     )

@@ -26,8 +26,6 @@ from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines.vault.secret import Secret
 from gtmc_pipelines.workflows.composition import compose, key_ring
 
-ACTOR = "cli"
-
 
 @dataclass(frozen=True, slots=True)
 class Connected:
@@ -61,10 +59,11 @@ def connect_in_browser(
     row: ConnectorRow,
     *,
     show: Callable[[str], None],
+    actor: str,
     login_hint: str = "",
     wait_seconds: float = WAIT_SECONDS,
 ) -> Connected:
-    """Log in by OAuth over a loopback redirect; `show` gets the address to open.
+    """Log in by OAuth over a loopback redirect; `show` gets the address to open, the audit log `actor`.
 
     Raises Misuse or Reauthorize with one sentence when the login fails, and stores nothing then.
     """
@@ -86,7 +85,7 @@ def connect_in_browser(
             f"{row.type.label} did not grant: {', '.join(grant.missing_scopes)}.",
             next_step="Allow these scopes in the app and connect again.",
         )
-    return _store(settings, database, row, _proven(settings, row, grant), login.required_scopes)
+    return _store(settings, database, row, _proven(settings, row, grant), login.required_scopes, actor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +109,11 @@ def prove_keys(settings: Settings, row: ConnectorRow, keys: Mapping[str, Secret]
 
 
 def connect_by_keys(
-    settings: Settings, database: Database, row: ConnectorRow, keys: Mapping[str, Secret] | Proven
+    settings: Settings, database: Database, row: ConnectorRow, keys: Mapping[str, Secret] | Proven, *, actor: str
 ) -> Connected:
     """Store keys sealed once they have proved to work (now, or just before). Otherwise nothing is stored."""
     proven = keys if isinstance(keys, Proven) else prove_keys(settings, row, keys)
-    return _store(settings, database, row, proven, ())
+    return _store(settings, database, row, proven, (), actor)
 
 
 def verify(settings: Settings, database: Database, row: ConnectorRow) -> Health:
@@ -122,13 +121,13 @@ def verify(settings: Settings, database: Database, row: ConnectorRow) -> Health:
     return _probe(row.type, _stored(settings, database, row), compose(settings, row))
 
 
-def disconnect(settings: Settings, database: Database, row: ConnectorRow) -> str:
+def disconnect(settings: Settings, database: Database, row: ConnectorRow, *, actor: str) -> str:
     """Revoke at the vendor where possible, then forget the secrets; gives what became of the revocation."""
     try:
         told = _revoke(settings, database, row)
     except GtmcError as error:  # the secrets go all the same
         told = f"not revoked at {row.type.label}: {error.sentence}"
-    connector_states.disconnect(database, row.tenant_id, row.id, actor=ACTOR)
+    connector_states.disconnect(database, row.tenant_id, row.id, actor=actor)
     return told
 
 
@@ -152,15 +151,15 @@ def _proven(settings: Settings, row: ConnectorRow, grant: Grant) -> Proven:
 
 
 def _store(
-    settings: Settings, database: Database, row: ConnectorRow, proven: Proven, required: tuple[str, ...]
+    settings: Settings, database: Database, row: ConnectorRow, proven: Proven, required: tuple[str, ...], actor: str
 ) -> Connected:
     """Store options, secrets and status of a proven grant, in the order that is safe to stop in."""
     grant = proven.grant
     options = {**row.options, **grant.options}
     before = row.options.get("organization_id")
     if before and grant.account and before != grant.account:
-        connector_states.disconnect(database, row.tenant_id, row.id, actor=ACTOR)  # another org: cursors mean nothing
-    connector_states.set_options(database, row.tenant_id, row.id, options, actor=ACTOR)
+        connector_states.disconnect(database, row.tenant_id, row.id, actor=actor)  # another org: cursors mean nothing
+    connector_states.set_options(database, row.tenant_id, row.id, options, actor=actor)
     _stored(settings, database, row).save(grant.credentials)
     with database.tenant(row.tenant_id) as handle:
         if row.status is not ConnectorStatus.SYNCING:
@@ -168,11 +167,14 @@ def _store(
         audit.record(
             handle,
             row.tenant_id,
-            actor=ACTOR,
+            actor=actor,
             action="connector.connect",
             resource="connector",
             resource_id=row.id,
-            changes={"scopes": list(grant.scopes)},
+            changes={
+                "before": {"status": row.status.value},
+                "after": {"status": "connected", "scopes": list(grant.scopes), "secrets": sorted(grant.credentials)},
+            },
         )
     return Connected(grant.scopes, required, options, proven.health)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from gtmc_pipelines.model.connector_types import ConnectorStatus, ConnectorType
 from gtmc_pipelines.model.phases import Outcome, SyncStatus
-from gtmc_pipelines.storage import leases
+from gtmc_pipelines.storage import audit, leases
 from gtmc_pipelines.storage.connector_states import set_status
 from gtmc_pipelines.storage.connectors import ConnectorRow, get_connector, list_connectors
 from gtmc_pipelines.storage.engine import Database
@@ -58,4 +58,13 @@ def _free_if_gone(database: Database, row: ConnectorRow, is_running: Callable[[s
         for log in running:
             close_sync_log(handle, row.tenant_id, log.id, Outcome.FAILED, **cause)
         set_status(handle, row.tenant_id, row.id, ConnectorStatus.ERROR, **cause)
+        audit.record(
+            handle,
+            row.tenant_id,
+            actor=_OURS,
+            action="connector.free",
+            resource="connector",
+            resource_id=row.id,
+            changes={"before": {"status": "syncing"}, "after": {"status": "error", "error_code": CODE}},
+        )
     return Freed(row.tenant_id, row.id, row.type, held.owner_workflow if held else "")

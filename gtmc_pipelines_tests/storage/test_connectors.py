@@ -170,6 +170,7 @@ def test_every_change_leaves_one_line_in_the_audit_log(database: Database, conne
         actions = connection.exec_driver_sql("SELECT action, user_id FROM audit_log ORDER BY position").all()
     assert chain.is_sound
     assert [tuple(row) for row in actions] == [
+        ("tenant.create", "system"),
         ("connector.create", "system"),
         ("connector.schedule", "anna"),
         ("connector.disconnect", "anna"),

@@ -1,0 +1,121 @@
+"""`gtmc connectors export|apply`: connectors as a file that can be kept, reviewed and applied again."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gtmc_pipelines.cli.actor import cli_actor
+from gtmc_pipelines.cli.console import AsJson, console, emit, emit_json
+from gtmc_pipelines.cli.declared.applying import apply_step, prove_all
+from gtmc_pipelines.cli.declared.exporting import exported
+from gtmc_pipelines.cli.declared.planning import Step, plan_of
+from gtmc_pipelines.cli.declared.positions import Fault, Source
+from gtmc_pipelines.cli.declared.reading import Reading
+from gtmc_pipelines.cli.opening import opened
+from gtmc_pipelines.model.errors import Misuse
+from gtmc_pipelines.settings import Settings
+from gtmc_pipelines.storage.engine import Database
+from gtmc_pipelines.storage.tenants import list_tenants, require_tenant
+
+_COLUMNS = ("tenant", "connector", "action", "changes")
+
+
+def export(
+    tenant: Annotated[str | None, typer.Option("--tenant", "-t", help="Only of this tenant.")] = None,
+    file: Annotated[Path | None, typer.Option("--file", "-f", help="Write here; unset: stdout.")] = None,
+) -> None:
+    """Write connectors as YAML that `apply` takes: settings, schedules, mappings, domains, never a secret."""
+    with opened() as (_, database):
+        names = [require_tenant(database, tenant).id] if tenant else [one.id for one in list_tenants(database)]
+        text = exported(database, names)
+    if file is None:
+        sys.stdout.write(text)
+        return
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError:
+        raise Misuse("file_not_written", f"The file {str(file)!r} can't be written.") from None
+
+
+def apply(
+    file: Annotated[Path, typer.Argument(help="The file; '-' reads stdin (then --yes is needed).")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the plan.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Bring connectors to what a file says: shows the plan, asks, proves new keys at their vendors, then applies.
+
+    With a fault anywhere in the file nothing is changed. Interrupted, it is simply run again.
+    """
+    if (as_json or str(file) == "-") and not (yes or dry_run):
+        raise Misuse("not_asked", "Nobody can be asked here.", next_step="Add --yes, or --dry-run to see the plan.")
+    source = Source(_text(file))
+    with opened() as (settings, database):
+        steps = _planned(settings, database, source, file)
+        work = [step for step in steps if step.row is None or step.changes]
+        if as_json:
+            emit_json([step.as_dict() for step in steps])
+        else:
+            emit([step.as_dict() for step in steps], _COLUMNS, as_json=False, title="plan")
+        if work and not dry_run and (yes or typer.confirm(f"Apply to {len(work)} connectors?", abort=True)):
+            _carry_out(settings, database, work, source, file)
+    if as_json:
+        return
+    if not work:
+        console.print("Nothing to do: everything is as the file says.", highlight=False)
+    elif dry_run:
+        console.print("Dry run: nothing was changed.", highlight=False)
+    else:
+        console.print(f"[green]✓[/green] {len(work)} connectors are as the file says.", highlight=False)
+        _say_what_is_next(work)
+
+
+def _planned(settings: Settings, database: Database, source: Source, file: Path) -> list[Step]:
+    tenants = tuple(one.id for one in list_tenants(database))
+    reading = Reading(source, tenants, settings.allowed_sandbox_hosts, file.parent, datetime.now(UTC))
+    desired = reading.connectors()
+    known = [one for one in desired if one.tenant_id in tenants]
+    steps = [plan_of(settings, database, one, source.faults) for one in known]
+    _stop_at(source.faults, file)
+    return steps
+
+
+def _carry_out(settings: Settings, database: Database, work: list[Step], source: Source, file: Path) -> None:
+    proven = prove_all(settings, database, work, source.faults)
+    _stop_at(source.faults, file)
+    actor = cli_actor()
+    for place, step in enumerate(work):
+        apply_step(settings, database, step, proven.get(place), actor)
+
+
+def _stop_at(faults: list[Fault], file: Path) -> None:
+    """Raise Misuse that lists all faults, in the order of the file."""
+    if faults:
+        listed = "\n".join(f"  {fault}" for fault in sorted(set(faults)))
+        count = len(set(faults))
+        raise Misuse(
+            "bad_connector_file",
+            f"{file.name if str(file) != '-' else 'stdin'} has {count} fault{'s' * (count > 1)}:\n{listed}",
+            next_step="Correct these lines and apply again; nothing was changed.",
+        )
+
+
+def _say_what_is_next(work: list[Step]) -> None:
+    for step in work:
+        if any(note.startswith("then:") for note in step.notes):
+            where = f"--tenant {step.desired.tenant_id} --connector {step.desired.type}"
+            console.print(f"  Next: gtmc connectors connect {where}", highlight=False, soft_wrap=True)
+
+
+def _text(file: Path) -> str:
+    if str(file) == "-":
+        return sys.stdin.read()
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise Misuse("file_unreadable", f"The file {str(file)!r} can't be read as text.") from None

@@ -1,0 +1,81 @@
+"""Carries a plan out: all keys are proven first, then each connector is brought to what the file says.
+
+Every step may be repeated, so an apply that was interrupted anywhere is simply run again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gtmc_pipelines.cli.declared.planning import Step
+from gtmc_pipelines.cli.declared.positions import Fault
+from gtmc_pipelines.model.errors import GtmcError
+from gtmc_pipelines.settings import Settings
+from gtmc_pipelines.storage.connector_states import rename, set_options, set_schedule
+from gtmc_pipelines.storage.connectors import ConnectorRow, add_connector, draft_connector, require_connector
+from gtmc_pipelines.storage.engine import Database
+from gtmc_pipelines.storage.mappings import list_mappings, reset_mapping, save_mapping
+from gtmc_pipelines.storage.o365 import get_config, set_domains
+from gtmc_pipelines.workflows.authorization import Proven, connect_by_keys, prove_keys
+
+ProvenKeys = dict[int, Proven]
+"""By the step's place in the plan."""
+
+
+def prove_all(settings: Settings, database: Database, steps: list[Step], faults: list[Fault]) -> ProvenKeys:
+    """Try all new keys at their vendors. A refusal is a fault of the file; nothing is stored."""
+    proven: ProvenKeys = {}
+    for place, step in enumerate(steps):
+        if not step.keys:
+            continue
+        try:
+            proven[place] = prove_keys(settings, _with_options(database, step), step.keys)
+        except GtmcError as error:
+            faults.append(Fault(step.desired.line, step.desired.column, error.sentence))
+    return proven
+
+
+def apply_step(settings: Settings, database: Database, step: Step, proven: Proven | None, actor: str) -> ConnectorRow:
+    """Bring one connector to what the file says; gives its row as it is then."""
+    wanted, tenant = step.desired, step.desired.tenant_id
+    row = step.row or add_connector(database, tenant, wanted.type, wanted.name, wanted.options, actor=actor)
+    if wanted.name is not None and wanted.name != row.name:
+        rename(database, tenant, row.id, wanted.name, actor=actor)
+    if any(row.options.get(name) != value for name, value in wanted.options.items()):
+        set_options(database, tenant, row.id, {**row.options, **wanted.options}, actor=actor)
+    if proven is not None:
+        connect_by_keys(settings, database, require_connector(database, tenant, row.id), proven, actor=actor)
+    schedule = wanted.schedule
+    if schedule is not None and (schedule.cron, schedule.timezone) != (row.schedule_cron, row.schedule_timezone):
+        set_schedule(database, tenant, row.id, schedule.cron, schedule.timezone, actor=actor)
+    _apply_mappings(database, step, row, actor)
+    _apply_domains(database, step, actor)
+    return require_connector(database, tenant, row.id)
+
+
+def _with_options(database: Database, step: Step) -> ConnectorRow:
+    """The row as it is going to be, for the vendor's probe."""
+    wanted = step.desired
+    if step.row is None:
+        return draft_connector(database, wanted.tenant_id, wanted.type, wanted.name, wanted.options)
+    return replace(step.row, options={**step.row.options, **wanted.options})
+
+
+def _apply_mappings(database: Database, step: Step, row: ConnectorRow, actor: str) -> None:
+    saved = list_mappings(database, row.tenant_id, row.id)
+    for entity, entries in step.desired.mappings.items():
+        if entries is None:
+            reset_mapping(database, row.tenant_id, row.id, entity, actor=actor)
+        elif entity not in saved or list(saved[entity].entries) != list(entries):
+            save_mapping(database, row.tenant_id, row.id, entity, entries, actor=actor)
+
+
+def _apply_domains(database: Database, step: Step, actor: str) -> None:
+    domains, tenant = step.desired.domains, step.desired.tenant_id
+    if domains is None:
+        return
+    with database.tenant(tenant) as handle:
+        before = get_config(handle, tenant)
+    own = domains.own or before.tenant_o365_domain
+    if (before.allowed_domains, before.tenant_o365_domain) != (domains.allowed, own):
+        set_domains(database, tenant, domains.allowed, own, actor=actor)
