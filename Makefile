@@ -50,11 +50,12 @@ up: setup ## everything, kept running until Ctrl-C
 bench: setup ## records per second, CPU and memory of the write path
 	@$(BIN)/python -m gtmc_pipelines_tests.bench
 	@$(BIN)/python -m gtmc_pipelines_tests.bench.meetings
+	@$(BIN)/python -m gtmc_pipelines_tests.bench.fleet
 
 chaos: setup ## processes killed in the middle of syncs
 	@$(BIN)/pytest gtmc_pipelines_tests/chaos
 
 clean: ## remove the stack's data, the virtual environment and caches
 	@test ! -x $(BIN)/python || $(BIN)/python -c "$$REMOVE_OUTSIDE" "$(HOME_FOLDER)" 2>/dev/null || true
-	@rm -rf -- "$(HOME_FOLDER)" $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf -- "$(HOME_FOLDER)" $(VENV) screenshots *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find gtmc_pipelines gtmc_pipelines_tests -name __pycache__ -type d -prune -exec rm -rf {} +

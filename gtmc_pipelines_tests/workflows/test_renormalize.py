@@ -15,6 +15,7 @@ from gtmc_pipelines.model.entities import Entity
 from gtmc_pipelines.model.errors import Broken
 from gtmc_pipelines.model.phases import Outcome
 from gtmc_pipelines.storage.mappings import save_mapping
+from gtmc_pipelines.storage.renormalize import raw_page
 from gtmc_pipelines.storage.statements import rows, run
 from gtmc_pipelines.workflows.activities import renormalize
 from gtmc_pipelines.workflows.inputs import SyncOutcome
@@ -106,7 +107,7 @@ def test_what_is_said_about_the_connector_stays_and_the_log_says_what_it_was(sta
 
 def test_it_goes_on_where_a_worker_left_it(make_stage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(renormalize, "PAGE_RECORDS", 10)
-    real, pages = renormalize.raw_page, []
+    real, pages = raw_page, []
 
     def page(database: Any, tenant: str, stream: Any, after: str, limit: int = 10) -> Any:
         pages.append((stream.name, after))
@@ -115,7 +116,6 @@ def test_it_goes_on_where_a_worker_left_it(make_stage: Any, monkeypatch: pytest.
         return real(database, tenant, stream, after, 10)
 
     monkeypatch.setattr(renormalize, "raw_page", page)
-    monkeypatch.setattr(renormalize, "renormalize_segment", renormalize.renormalize_segment)
     with make_stage(segment_records=10) as stage:
         stage.connector.script = {"contacts": [people(35)]}
         stage.sync()
@@ -145,7 +145,7 @@ def test_a_sync_and_a_renormalisation_exclude_each_other(stage: Stage) -> None:
 def test_a_cancelled_one_closes_its_books(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     stage.connector.script = {"contacts": [people(5)]}
     stage.sync()
-    gate, real = Gate(), renormalize.raw_page
+    gate, real = Gate(), raw_page
 
     def page(*arguments: Any) -> Any:
         gate()
