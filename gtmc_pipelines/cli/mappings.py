@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from gtmc_pipelines.cli.actor import acting_for
 from gtmc_pipelines.cli.console import AsJson, Tenant, console, emit, emit_json, errors
 from gtmc_pipelines.cli.mappings_apply import apply_mappings
 from gtmc_pipelines.cli.mappings_file import read_mapping
@@ -68,7 +68,7 @@ def set_(
         kind = scope.entity(entity, must_be_mappable=True)
         entries = read_mapping(file, kind, [stream.name for stream in scope.streams(kind)])
         documented = [entry.as_dict() for entry in entries]
-        saved = save_mapping(database, tenant, scope.row.id, kind, documented, actor=_actor(by))
+        saved = save_mapping(database, tenant, scope.row.id, kind, documented, actor=acting_for(by))
     if as_json:
         emit_json({"entity": kind.value, "version": saved.version, "entries": documented})
         return
@@ -84,7 +84,7 @@ def reset(tenant: Tenant, connector: Connector, entity: EntityName, by: By = Non
     with _opened() as (_, database):
         scope = scope_of(database, tenant, connector)
         kind = scope.entity(entity, must_be_mappable=True)
-        was_saved = reset_mapping(database, tenant, scope.row.id, kind, actor=_actor(by))
+        was_saved = reset_mapping(database, tenant, scope.row.id, kind, actor=acting_for(by))
     if as_json:
         emit_json({"entity": kind.value, "reset": was_saved})
     elif was_saved:
@@ -184,10 +184,6 @@ def _progress() -> Iterator[Callable[[int], None]]:
     """Tells on stderr how many rows were looked at; stdout stays for the result."""
     with errors.status("reading raw rows…") as status:
         yield lambda count: status.update(f"{count:,} raw rows mapped and compared…")
-
-
-def _actor(by: str | None) -> str:
-    return by or getpass.getuser()
 
 
 @contextmanager

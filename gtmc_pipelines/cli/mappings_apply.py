@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import typer
 
+from gtmc_pipelines.cli.actor import cli_actor
 from gtmc_pipelines.cli.console import console, emit_json, errors, fail
 from gtmc_pipelines.cli.mappings_scope import Scope
 from gtmc_pipelines.cli.sync_views import balance_sheet, watch
@@ -46,7 +47,9 @@ def apply_mappings(settings: Settings, scope: Scope, *, as_json: bool) -> None:
 
 def _request(scope: Scope) -> SyncRequest:
     row = scope.row
-    return SyncRequest(row.tenant_id, row.id, row.type, SyncMode.FULL, trigger=Trigger.RENORMALIZE, requested_by="cli")
+    return SyncRequest(
+        row.tenant_id, row.id, row.type, SyncMode.FULL, trigger=Trigger.RENORMALIZE, requested_by=cli_actor()
+    )
 
 
 def _carried_out(client: SyncClient, request: SyncRequest, as_json: bool) -> tuple[str, SyncOutcome]:

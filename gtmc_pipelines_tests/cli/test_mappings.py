@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from gtmc_pipelines.cli.actor import acting_for
 from gtmc_pipelines.connectors.salesforce.defaults import DEFAULT_MAPPINGS
 from gtmc_pipelines.model.connector_types import ConnectorStatus
 from gtmc_pipelines.model.entities import ENTITIES, Entity
@@ -88,7 +89,7 @@ def test_every_change_is_audited_with_who_before_and_after(mapped: MappingScene)
             handle, "SELECT user_id, changes FROM audit_log WHERE resource = 'field_mapping' ORDER BY position"
         )
         assert audit.verify_chain(handle, mapped.tenant).is_sound
-    assert [row["user_id"] for row in found] == ["kim", "kim", "lee"]
+    assert [row["user_id"] for row in found] == [acting_for("kim"), acting_for("kim"), acting_for("lee")]
     told = [(row["changes"]["before"], row["changes"]["after"]) for row in found]
     assert told == [(None, first), (first, second), (second, None)]
 

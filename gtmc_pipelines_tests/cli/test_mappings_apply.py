@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gtmc_pipelines.cli import mappings_preview
+from gtmc_pipelines.cli import mappings_apply, mappings_preview
 from gtmc_pipelines.model.catalog import Stream
 from gtmc_pipelines.model.entities import Entity
 from gtmc_pipelines.model.records import SourceRecord
@@ -20,6 +20,7 @@ from gtmc_pipelines.storage.mappings import save_mapping
 from gtmc_pipelines.workflows.activities import renormalize
 from gtmc_pipelines_tests.cli.mapping_scene import MappingScene, custom
 from gtmc_pipelines_tests.workflows.conftest import running_worker
+from gtmc_pipelines_tests.workflows.scripted import Gate
 
 pytestmark = pytest.mark.services
 
@@ -166,6 +167,37 @@ def test_an_apply_that_broke_half_way_is_simply_run_again(
     assert sorted(working.people()) == ["00300000", "00300001"]
     totals = working.asked("apply")["totals"]
     assert (totals["created"], totals["unchanged"]) == (4, 2)
+
+
+def test_an_apply_left_alone_goes_on_and_the_next_one_waits_for_it(
+    working: MappingScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    working.land(3)
+    gate, write, watch = Gate(), pages.RawRewriter.write, mappings_apply.watch
+
+    def held(self: pages.RawRewriter, batch: Any) -> Any:
+        if batch.records:
+            gate()
+        return write(self, batch)
+
+    def leave(*_: Any, **__: Any) -> None:
+        assert gate.reached.wait(30)
+        raise KeyboardInterrupt
+
+    def come_back(*followed: Any, **how: Any) -> None:
+        gate.opened.set()
+        watch(*followed, **how)
+
+    monkeypatch.setattr(pages.RawRewriter, "write", held)
+    monkeypatch.setattr(mappings_apply, "watch", leave)
+    left = working.run("apply")
+    assert left.exit_code == 130
+    assert "Not followed any more; it goes on" in left.stderr
+    monkeypatch.setattr(mappings_apply, "watch", come_back)
+    done = working.done("apply")
+    assert "was running and has ended; now the mappings are applied." in done.stderr
+    assert "re-normalising completed" in done.stdout
+    assert len(working.people()) == 3
 
 
 def test_a_saved_mapping_that_does_not_compile_is_told_before_anything_starts(working: MappingScene) -> None:
