@@ -330,3 +330,10 @@ def _parent(instance: dg.DagsterInstance) -> tuple[str, datetime]:
 @dg.job
 def _killed() -> None:
     pass
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_run_for_a_partition_that_is_none_says_which_tenant_is_unknown(materialize: Materialize) -> None:
+    said = sentence(materialize(tags={"dagster/partition": "nobody-we-know"}))
+    assert "nobody-we-know" in said
+    assert "gtmc tenants" in said
