@@ -20,6 +20,7 @@ COMMANDS = {
     "doctor": "stack_commands",
     "demo": "demo",
     "tenants": "tenants",
+    "people": "people",
     "connectors": "connectors",
     "sync": "syncs",
     "syncs": "syncs",

@@ -1,4 +1,4 @@
-"""`gtmc tenants`: add and list the tenants whose connectors are synced."""
+"""`gtmc tenants`: add, list and remove the tenants whose connectors are synced."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import typer
 
 from gtmc_pipelines.cli.actor import cli_actor
 from gtmc_pipelines.cli.console import AsJson, console, emit, emit_json
+from gtmc_pipelines.cli.tenant_removal import remove
 from gtmc_pipelines.settings import load_settings
 from gtmc_pipelines.storage.engine import open_database
 from gtmc_pipelines.storage.tenants import add_tenant, list_tenants
 
 group = typer.Typer(help="Tenants: the customers whose data is kept apart.", no_args_is_help=True)
+group.command("remove")(remove)
 
 
 def register(app: typer.Typer) -> None:

@@ -44,6 +44,11 @@ class BatchWriter:
         self._open_letters: set[str] | None = None
         self._unanswered: tuple[str, Written] | None = None
 
+    @property
+    def primary_mapper(self) -> RowMapper:
+        """The mapper of the stream's primary entity."""
+        return self._plan.mappers[0]
+
     def __enter__(self) -> Self:
         return self
 

@@ -21,6 +21,7 @@ from gtmc_pipelines.model.errors import Misuse, Retry
 APP_ROLE = "gtmc_app"
 FLEET_ROLE = "gtmc_fleet"
 OPERATOR_ROLE = "gtmc_operator"
+ERASER_ROLE = "gtmc_eraser"
 TENANT_SETTING = "gtmc.tenant_id"
 
 _SESSION_OPTIONS = "-c timezone=UTC -c datestyle=ISO"
@@ -28,7 +29,7 @@ _CONNECT_SECONDS = 10
 
 
 class Database:
-    """A pool of connections and the four ways to use one. Thread-safe; close it when done.
+    """A pool of connections and the five ways to use one. Thread-safe; close it when done.
 
     A transaction that loses its connection, a deadlock, or a pool with nothing free is raised as
     Retry `database_unavailable`.
@@ -66,6 +67,13 @@ class Database:
         """One transaction that may add and list tenants, and do nothing else."""
         with self._transaction() as connection:
             connection.exec_driver_sql(f"SET LOCAL ROLE {OPERATOR_ROLE}")
+            yield connection
+
+    @contextmanager
+    def eraser(self, tenant_id: str) -> Iterator[Connection]:
+        """One transaction that may delete anything of this tenant, its audit log included."""
+        with self.tenant(tenant_id) as connection:
+            connection.exec_driver_sql(f"SET LOCAL ROLE {ERASER_ROLE}")
             yield connection
 
     @contextmanager
@@ -178,5 +186,5 @@ def _not_ready(url: URL) -> Misuse:
     return Misuse(
         "database_not_ready",
         f"PostgreSQL at {place_of(url)} is not migrated, or {login} may not act as {APP_ROLE}.",
-        next_step=f"Run `gtmc up`, or: GRANT {APP_ROLE}, {FLEET_ROLE}, {OPERATOR_ROLE} TO {login};",
+        next_step=f"Run `gtmc up`, or: GRANT {APP_ROLE}, {FLEET_ROLE}, {OPERATOR_ROLE}, {ERASER_ROLE} TO {login};",
     )

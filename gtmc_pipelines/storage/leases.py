@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from gtmc_pipelines.model.errors import Broken
+from gtmc_pipelines.model.errors import Broken, Misuse
 from gtmc_pipelines.storage.statements import Handle, row, run
 
 _TAKE = """
@@ -72,6 +72,22 @@ def holder(handle: Handle, tenant_id: str, connector_id: str) -> Held | None:
     """Who holds the lease now, or None."""
     found = row(handle, _HOLDER, {"tenant_id": tenant_id, "connector_id": connector_id})
     return None if found is None else Held(**found)
+
+
+def refuse_while_syncing(handle: Handle, tenant_id: str, wish: str) -> None:
+    """Raise Misuse `sync_running`, naming connector and workflow, when any lease of the tenant is held."""
+    found = row(
+        handle,
+        "SELECT c.type, l.owner_workflow FROM connector_leases l JOIN connectors c ON c.id = l.connector_id"
+        " WHERE l.tenant_id = %(tenant_id)s AND l.owner_run IS NOT NULL ORDER BY c.type LIMIT 1",
+        {"tenant_id": tenant_id},
+    )
+    if found is not None:
+        raise Misuse(
+            "sync_running",
+            f"A sync of {found['type']} is running for {tenant_id} ({found['owner_workflow']}); {wish}.",
+            next_step="Wait until it has ended, or cancel it, and run the same command again.",
+        )
 
 
 def release(handle: Handle, tenant_id: str, connector_id: str, owner_run: str) -> bool:

@@ -12,9 +12,9 @@ from psycopg import sql
 from sqlalchemy import URL, NullPool, create_engine
 
 from gtmc_pipelines.model.errors import Misuse
-from gtmc_pipelines.storage.engine import APP_ROLE, FLEET_ROLE, OPERATOR_ROLE, database_url
+from gtmc_pipelines.storage.engine import APP_ROLE, ERASER_ROLE, FLEET_ROLE, OPERATOR_ROLE, database_url
 
-_ROLES = (APP_ROLE, FLEET_ROLE, OPERATOR_ROLE)
+_ROLES = (APP_ROLE, FLEET_ROLE, OPERATOR_ROLE, ERASER_ROLE)
 
 
 def ensure_login(owner_url: str, login_url: str) -> None:

@@ -266,3 +266,22 @@ sweep_marks = Table(
     Column("generation", BigInteger, primary_key=True),
     Column("external_id", Text, primary_key=True),
 )
+
+erased_people = Table(
+    "erased_people",
+    METADATA,
+    Column("tenant_id", Text, primary_key=True),
+    Column("mark_hash", LargeBinary, primary_key=True),  # keyed hash of an address, or of a vendor's id
+    required_text("kind"),
+    moment("erased_at", now=True),
+    required_text("erased_by"),
+    CheckConstraint("kind IN ('email', 'external_id')", name="kind"),
+)
+
+erasure_keys = Table(
+    "erasure_keys",
+    METADATA,
+    Column("tenant_id", Text, primary_key=True),
+    required_text("sealed"),  # the key of those hashes
+    moment("created_at", now=True),
+)

@@ -60,7 +60,7 @@ def test_checks_and_sequences_are_the_ones_the_code_describes(postgres_url: str,
         ).fetchall()
         sequence = connection.execute("SELECT data_type FROM pg_sequences WHERE sequencename = 'batch_ids'").fetchone()
     assert {name for (name,) in checks} == described
-    assert len(described) == 5
+    assert len(described) == 6
     assert sequence == ("bigint",)
 
 
@@ -130,7 +130,7 @@ def test_an_ordinary_login_owns_the_schema_and_still_sees_nothing_without_a_tena
     new_database_url: Callable[[], str], superuser: psycopg.Connection[Any], login: str
 ) -> None:
     url = make_url(new_database_url()).set(username=login, password=login)
-    superuser.execute(f"GRANT gtmc_app, gtmc_fleet, gtmc_operator TO {login} WITH INHERIT FALSE")
+    superuser.execute(f"GRANT gtmc_app, gtmc_fleet, gtmc_operator, gtmc_eraser TO {login} WITH INHERIT FALSE")
     superuser.execute(f"ALTER DATABASE {url.database} OWNER TO {login}")
     text = url.render_as_string(hide_password=False)
     migrate(text)
@@ -145,7 +145,7 @@ def test_an_ordinary_login_owns_the_schema_and_still_sees_nothing_without_a_tena
         connection.execute("SELECT set_config('gtmc.tenant_id', 'acme', true)")
         assert connection.execute("SELECT count(*) FROM connectors").fetchone() == (1,)
     superuser.execute(f"DROP DATABASE {url.database} WITH (FORCE)")
-    superuser.execute(f"REVOKE gtmc_app, gtmc_fleet, gtmc_operator FROM {login}")
+    superuser.execute(f"REVOKE gtmc_app, gtmc_fleet, gtmc_operator, gtmc_eraser FROM {login}")
 
 
 @pytest.mark.services
@@ -153,7 +153,7 @@ def test_a_login_that_may_not_act_as_the_app_role_is_told_the_grant(
     postgres_url: str, database: Database, login: str
 ) -> None:
     url = make_url(postgres_url).set(username=login, password=login)
-    with pytest.raises(Misuse, match=f"GRANT gtmc_app, gtmc_fleet, gtmc_operator TO {login}") as raised:
+    with pytest.raises(Misuse, match=f"GRANT gtmc_app, gtmc_fleet, gtmc_operator, gtmc_eraser TO {login}") as raised:
         open_database(url.render_as_string(hide_password=False))
     assert raised.value.code == "database_not_ready"
 

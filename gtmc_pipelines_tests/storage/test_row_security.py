@@ -47,7 +47,7 @@ def test_the_roles_own_nothing_and_cannot_log_in_or_bypass_policies(superuser: p
         "SELECT rolname, rolcanlogin OR rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb"
         " FROM pg_roles WHERE rolname LIKE 'gtmc%' ORDER BY 1"
     ).fetchall()
-    assert roles == [("gtmc_app", False), ("gtmc_fleet", False), ("gtmc_operator", False)]
+    assert roles == [("gtmc_app", False), ("gtmc_eraser", False), ("gtmc_fleet", False), ("gtmc_operator", False)]
     owned = superuser.execute("SELECT count(*) FROM pg_class WHERE pg_get_userbyid(relowner) LIKE 'gtmc%'").fetchone()
     assert owned == (0,)
 

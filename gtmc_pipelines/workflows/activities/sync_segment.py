@@ -16,9 +16,11 @@ from gtmc_pipelines.model.phases import Phase
 from gtmc_pipelines.storage.batch import Batch, BatchTarget
 from gtmc_pipelines.storage.batch_writer import BatchWriter
 from gtmc_pipelines.storage.connectors import require_connector
+from gtmc_pipelines.storage.tombstones import load as load_tombstones
 from gtmc_pipelines.workflows.activities.ahead import Ahead
 from gtmc_pipelines.workflows.activities.books import Books
 from gtmc_pipelines.workflows.activities.consent import DOMAINS_CHANGED, require_consent
+from gtmc_pipelines.workflows.activities.erased import without_erased
 from gtmc_pipelines.workflows.activities.mappers import mappers_of
 from gtmc_pipelines.workflows.activities.open_sync import selected_streams
 from gtmc_pipelines.workflows.activities.positions import Positions, Start
@@ -57,6 +59,7 @@ class Segment:
         self._records = self._batches = 0
         self._positions = Positions(services.database, request, plan, plan.until or datetime.now(UTC))
         self._refused: dict[str, Broken] = {}
+        self._tombstones = load_tombstones(services.database, services.key_ring, request.tenant_id)
         self._mappers: dict[str, list[CompiledMapping]] = {}
 
     def run(self) -> SegmentResult:
@@ -108,9 +111,11 @@ class Segment:
     def _write(self, step: ReadBatch) -> None:
         if require_consent(self._services.database, self._request) != self._agreed:
             raise Retry(DOMAINS_CHANGED, "The allowed domains have changed; the sync goes on under the new ones.")
-        page = step.page
+        writer, page = self._writer_for(step), step.page
+        if self._tombstones is not None:
+            page = without_erased(page, step.stream, writer.primary_mapper, self._tombstones)
         batch = Batch(page.records, page.checkpoint, page.watermark, page.rejects, page.skipped)
-        self._books.add(step.stream, self._writer_for(step).write(batch))
+        self._books.add(step.stream, writer.write(batch))
         self._committed_at = time.monotonic()
         if page.is_last and step.start.generation:
             self._sweep(step.stream, step.start)

@@ -1,0 +1,178 @@
+"""Searches every text and jsonb column of every table for a person: the work list of an erasure, and its proof."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from psycopg import sql
+
+from gtmc_pipelines.model.errors import Misuse
+from gtmc_pipelines.storage.engine import Database
+from gtmc_pipelines.storage.statements import Handle, rows
+from gtmc_pipelines.vault.erasure import ADDRESS, MIN_ID_CHARACTERS, Marks
+
+# Asked of the catalog, not of our own list: a table that is added later is searched too.
+_COLUMNS = """
+SELECT n.nspname AS schema, c.relname AS table, a.attname AS column, format_type(a.atttypid, NULL) AS type
+  FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.relkind IN ('r', 'p') AND n.nspname IN ('public', 'raw') AND a.attnum > 0 AND NOT a.attisdropped
+   AND format_type(a.atttypid, NULL) IN ('text', 'character varying', 'jsonb', 'json', 'text[]')
+   AND a.attname <> 'tenant_id'
+   AND EXISTS (SELECT FROM pg_attribute t WHERE t.attrelid = c.oid AND t.attname = 'tenant_id')
+ ORDER BY 1, 2, a.attnum
+"""
+
+_KNOWN = """
+SELECT source, external_id FROM people
+ WHERE tenant_id = %(tenant)s AND lower(trim(email)) = %(email)s
+UNION SELECT source, person_id FROM intent_signals
+ WHERE tenant_id = %(tenant)s AND lower(trim(person_email)) = %(email)s AND person_id IS NOT NULL
+"""
+
+# First the cheap test that nearly every row fails, then the exact one: joann@x.com is not ann@x.com.
+_MENTIONS = """((strpos(lower({text}), %(email)s) > 0 OR strpos(lower({text}), %(escaped)s) > 0)
+  AND lower({text}) ~ %(pattern)s)"""
+
+# In the table's own ids of people a short id is looked for too.
+_PERSON_IDS = {("people", "external_id"), ("activities", "person_external_id"), ("intent_signals", "person_id")}
+
+_HOLDS_ID = """EXISTS (SELECT FROM unnest(%(long_keys)s::text[]) AS k
+  WHERE split_part(k, ':', 1) = {source} AND strpos({text}, to_json(substr(k, strpos(k, ':') + 1))::text) > 0)"""
+
+# A dead letter's bytes that were no JSON are kept in base64.
+_BYTES = """(CASE WHEN {0} ->> 'base64' ~ '^([A-Za-z0-9+/]{{4}})*([A-Za-z0-9+/]{{2}}==|[A-Za-z0-9+/]{{3}}=)?$'
+  THEN encode(decode({0} ->> 'base64', 'base64'), 'escape') ELSE {0}::text END)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Whom to look for: an address in lower case, and the ids vendors know the person by."""
+
+    email: str = field(repr=False)
+    ids: Mapping[str, frozenset[str]] = field(default_factory=dict, repr=False)
+
+    def parameters(self, tenant_id: str) -> dict[str, Any]:
+        """Values of the conditions below."""
+        keys = sorted((source, one) for source, known in self.ids.items() for one in known)
+        return {
+            "tenant": tenant_id,
+            "email": self.email,
+            "escaped": self.email.replace("@", "%40"),
+            "pattern": _pattern(self.email),
+            "keys": [f"{source}:{one}" for source, one in keys],
+            "long_keys": [f"{source}:{one}" for source, one in keys if len(one) >= MIN_ID_CHARACTERS],
+        }
+
+    def marks(self, source: str) -> Marks:
+        """How to recognise the person in what one vendor delivered."""
+        known = self.ids.get(source, frozenset())
+        return Marks(lambda address: address == self.email, lambda text: text in known)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column that can hold text."""
+
+    schema: str
+    table: str
+    column: str
+    type: str
+
+    @property
+    def name(self) -> str:
+        """The table's name, with its schema unless that is the ordinary one."""
+        return self.table if self.schema == "public" else f"{self.schema}.{self.table}"
+
+    def condition(self, source: sql.Composable) -> sql.Composed:
+        """True for a row whose column mentions the person. Parameters are those of `Person.parameters`.
+
+        `source` is the vendor whose ids are looked for: one vendor's id is another's number of anything.
+        """
+        name = sql.Identifier(self.column)
+        text = sql.SQL(_BYTES if self.name == "dead_letters" and self.column == "payload" else "{}::text").format(name)
+        parts = [sql.SQL(_MENTIONS).format(text=text)]
+        if self.type.startswith("json"):
+            parts.append(sql.SQL(_HOLDS_ID).format(text=text, source=source))
+        elif self.type != "text[]":
+            keys = sql.Placeholder("keys" if (self.table, self.column) in _PERSON_IDS else "long_keys")
+            parts.append(sql.SQL("{} || ':' || {} = ANY ({}::text[])").format(source, name, keys))
+        return sql.SQL("coalesce({}, false)").format(sql.SQL(" OR ").join(parts))
+
+
+def plain_address(text: str) -> str:
+    """An address as it is compared. Raises Misuse `bad_address` without repeating it."""
+    address = text.strip().lower()
+    if not ADDRESS.fullmatch(address):
+        raise Misuse("bad_address", "That is no e-mail address.", next_step="Write it like kim@example.com.")
+    return address
+
+
+def identify(handle: Handle, tenant_id: str, email: str, external_ids: Mapping[str, frozenset[str]]) -> Person:
+    """The person with this address: the ids given, and those that stored rows give."""
+    ids = {source: set(known) for source, known in external_ids.items()}
+    found = rows(handle, _KNOWN, {"tenant": tenant_id, "email": email})
+    for known in found:
+        ids.setdefault(known["source"], set()).add(known["external_id"])
+    return Person(email, {source: frozenset(known) for source, known in ids.items()})
+
+
+def text_columns(handle: Handle) -> dict[str, list[Column]]:
+    """Every searched column by the name of its table."""
+    found: dict[str, list[Column]] = {}
+    for values in rows(handle, _COLUMNS):
+        column = Column(**values)
+        found.setdefault(column.name, []).append(column)
+    return found
+
+
+def find_person(database: Database, tenant_id: str, person: Person) -> dict[str, int]:
+    """Rows that mention the person by `table.column`; empty when there are none. One pass over each table."""
+    with database.tenant(tenant_id) as handle:
+        tables = text_columns(handle)
+    found: dict[str, int] = {}
+    for name, columns in tables.items():
+        with database.tenant(tenant_id) as handle:
+            (counts,) = rows(handle, _count(columns), person.parameters(tenant_id))
+        found |= {f"{name}.{column}": int(number) for column, number in counts.items() if number}
+    return found
+
+
+def mentions_in(columns: list[Column]) -> sql.Composed:
+    """True for a row of a table with any column that mentions the person."""
+    source = source_of(columns)
+    return sql.SQL("({})").format(sql.SQL(" OR ").join(column.condition(source) for column in columns))
+
+
+def source_of(columns: list[Column]) -> sql.Composable:
+    """The vendor of a table's rows, as an expression; null where rows have none."""
+    names = {column.column for column in columns}
+    first = columns[0]
+    if first.schema == "raw":
+        return sql.Literal(first.table.split("_", 1)[0])
+    if "source" in names:
+        return sql.Identifier("source")
+    if "connector_id" in names:
+        return sql.SQL("(SELECT c.type FROM connectors c WHERE c.id = {}.connector_id)").format(
+            sql.Identifier(first.table)
+        )
+    return sql.SQL("NULL::text")
+
+
+def _count(columns: list[Column]) -> sql.Composed:
+    source = source_of(columns)
+    counted = sql.SQL(", ").join(
+        sql.SQL("count(*) FILTER (WHERE {}) AS {}").format(column.condition(source), sql.Identifier(column.column))
+        for column in columns
+    )
+    table = sql.Identifier(columns[0].schema, columns[0].table)
+    return sql.SQL("SELECT {} FROM {} WHERE tenant_id = %(tenant)s").format(counted, table)
+
+
+def _pattern(email: str) -> str:
+    """The address, where no other address begins or goes on. jsonb writes a line's end as `\\n`: its n is no letter."""
+    address = "".join(re.sub(r"([^\w@])", r"\\\1", character) for character in email).replace("@", "(@|%40)")
+    before = r"(^|[^[:alnum:]._+-]|\\[nrtbf]|\\u[0-9a-f]{4}|%[0-9a-f]{2})"
+    return rf"{before}{address}($|[^[:alnum:].-]|[.-]($|[^[:alnum:]]))"
