@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -19,6 +19,7 @@ from gtmc_pipelines.connectors.customerio import errors as customerio
 from gtmc_pipelines.connectors.customerio.api import CustomerioHttp
 from gtmc_pipelines.connectors.delivrai import errors as delivrai
 from gtmc_pipelines.connectors.delivrai.api import DelivraiHttp
+from gtmc_pipelines.connectors.error_rules import TENANT
 from gtmc_pipelines.connectors.fathom import errors as fathom
 from gtmc_pipelines.connectors.fathom.api import FathomHttp
 from gtmc_pipelines.connectors.http import VendorSession
@@ -30,11 +31,9 @@ from gtmc_pipelines.model.connector_types import ConnectorType
 from gtmc_pipelines.model.errors import Broken, Defer, Misuse, Reauthorize, Retry, SyncFault
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
-_TENANT = "<tenant>"
 _CALL, _PLACE = "<call>", "<host and path>"
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC")
 _LEAVES = (Retry, Defer, Reauthorize, Broken, Misuse)
-_OTHERS = (418, 500)
 _NAMES = {418: "other 4xx", 500: "5xx"}
 
 # Where a code comes with another status than 400, and that status has a say.
@@ -86,80 +85,67 @@ class _Desk:
     session: type[VendorSession]
     judge: Judge
 
-    def row(self, answer: str, status: int, body: bytes = b"", headers: dict[str, str] | None = None) -> ErrorRow:
-        """The row of an answer with this status, body and headers."""
+    def row(self, answer: str, status: int, body: object = None, headers: dict[str, str] | None = None) -> ErrorRow:
+        """The row of an answer with this status, JSON body and headers."""
         response = requests.Response()
-        response.status_code, response._content = status, body
+        response.status_code, response._content = status, b"" if body is None else json.dumps(body).encode()
         response.headers.update(headers or {})
         session = object.__new__(self.session)  # judging needs no connection, no keys, no settings
         session.vendor, session.clock = _NAME_OF[self.vendor], lambda: NOW
-        session._settings = ConnectorSettings(_TENANT, "")
+        session._settings = ConnectorSettings(TENANT, "")
         if session.is_transient(response):
             return ErrorRow(self.vendor, answer, session._transient(response, _CALL))
-        return ErrorRow(self.vendor, answer, self.judge(status, body))
+        return ErrorRow(self.vendor, answer, self.judge(status, response.content))
+
+    def by_status(self, table: Iterable[int]) -> Iterator[ErrorRow]:
+        """The rows of a table of statuses, and of those that stand for all the others."""
+        for status in (*table, *_NAMES):
+            yield self.row(_NAMES.get(status, str(status)), status)
+
+    def by_code(self, table: Iterable[str], body: Callable[[str], object]) -> Iterator[ErrorRow]:
+        """The rows of a table of codes, each in its `body`."""
+        for code in table:
+            yield self.row(code, _STATUS_OF.get(code, 400), body(code))
 
 
 def _salesforce() -> Iterator[ErrorRow]:
-    desk = _Desk(
-        ConnectorType.SALESFORCE, SalesforceHttp, lambda status, body: salesforce.fault_of(status, body, NOW, _TENANT)
-    )
-    for code in salesforce.BY_CODE:
-        yield desk.row(code, _STATUS_OF.get(code, 400), _json([{"errorCode": code}]))
-    for status in (*salesforce.BY_STATUS, *_OTHERS):
-        yield desk.row(_named(status), status)
-    login = _Desk(
-        ConnectorType.SALESFORCE,
-        VendorSession,
-        lambda status, body: salesforce.oauth_fault_of(status, body, NOW, _TENANT),
-    )
+    vendor = ConnectorType.SALESFORCE
+    desk = _Desk(vendor, SalesforceHttp, lambda status, body: salesforce.fault_of(status, body, NOW))
+    yield from desk.by_code(salesforce.BY_CODE, lambda code: [{"errorCode": code}])
+    yield from desk.by_status(salesforce.BY_STATUS)
+    login = _Desk(vendor, VendorSession, lambda status, body: salesforce.oauth_fault_of(status, body, NOW))
     for code in salesforce.OAUTH:
-        yield login.row(f"login: {code}", 400, _json({"error": code}))
+        yield login.row(f"login: {code}", 400, {"error": code})
     yield login.row("login: other", 400)
 
 
 def _customerio() -> Iterator[ErrorRow]:
-    desk = _Desk(
-        ConnectorType.CUSTOMERIO, CustomerioHttp, lambda status, body: customerio.fault_of(status, body, NOW, _TENANT)
-    )
-    for status in (*customerio.BY_STATUS, *_OTHERS):
-        yield desk.row(_named(status), status)
+    vendor = ConnectorType.CUSTOMERIO
+    desk = _Desk(vendor, CustomerioHttp, lambda status, body: customerio.fault_of(status, body, NOW, TENANT))
+    yield from desk.by_status(customerio.BY_STATUS)
     yield desk.row("429 with Retry-After", 429, headers={"Retry-After": "1"})
 
 
 def _delivrai() -> Iterator[ErrorRow]:
-    desk = _Desk(
-        ConnectorType.DELIVRAI, DelivraiHttp, lambda status, body: delivrai.fault_of(status, body, _PLACE, _TENANT)
-    )
+    desk = _Desk(ConnectorType.DELIVRAI, DelivraiHttp, lambda status, body: delivrai.fault_of(status, body, _PLACE))
     for status, word in delivrai.BY_WORD:
-        yield desk.row(f"{status} {word}", status, _json({"error": word}))
-    for status in (*delivrai.BY_STATUS, *_OTHERS):
-        yield desk.row(_named(status), status)
+        yield desk.row(f"{status} {word}", status, {"error": word})
+    yield from desk.by_status(delivrai.BY_STATUS)
 
 
 def _o365() -> Iterator[ErrorRow]:
-    desk = _Desk(ConnectorType.O365, GraphHttp, lambda status, body: o365.refusal_of(status, body, _TENANT).fault)
-    for code in o365.BY_CODE:
-        yield desk.row(code, _STATUS_OF.get(code, 400), _json({"error": {"code": code}}))
-    for status in (*o365.BY_STATUS, *_OTHERS):
-        yield desk.row(_named(status), status)
+    desk = _Desk(ConnectorType.O365, GraphHttp, lambda status, body: o365.refusal_of(status, body, TENANT).fault)
+    yield from desk.by_code(o365.BY_CODE, lambda code: {"error": {"code": code}})
+    yield from desk.by_status(o365.BY_STATUS)
     for key in o365.LOGIN:
         answer = {"error_codes": [int(key)]} if key.isdigit() else {"error": key}
         name = f"AADSTS{key}" if key.isdigit() else key
-        yield ErrorRow(ConnectorType.O365, f"login: {name}", o365.login_fault_of(answer, _TENANT))
-    yield ErrorRow(ConnectorType.O365, "login: other", o365.login_fault_of({}, _TENANT))
+        yield ErrorRow(desk.vendor, f"login: {name}", o365.login_fault_of(answer, TENANT))
+    yield ErrorRow(desk.vendor, "login: other", o365.login_fault_of({}, TENANT))
 
 
 def _fathom() -> Iterator[ErrorRow]:
     desk = _Desk(ConnectorType.FATHOM, FathomHttp, lambda status, body: fathom.fault_of(status))
-    for status in (*fathom.BY_STATUS, *_OTHERS):
-        yield desk.row(_named(status), status)
+    yield from desk.by_status(fathom.BY_STATUS)
     for status in (400, 403):
         yield ErrorRow(desk.vendor, f"{status} to include flags", fathom.fault_of(status, has_includes=True))
-
-
-def _named(status: int) -> str:
-    return _NAMES.get(status, str(status))
-
-
-def _json(value: object) -> bytes:
-    return json.dumps(value).encode()

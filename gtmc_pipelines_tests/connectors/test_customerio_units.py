@@ -13,7 +13,7 @@ from gtmc_pipelines.connectors.customerio import checkpoint, defaults
 from gtmc_pipelines.connectors.customerio.ahead import checked
 from gtmc_pipelines.connectors.customerio.behavioral_events import is_behavior
 from gtmc_pipelines.connectors.customerio.email_events import COUNT, WINDOW_SECONDS, events_of, windows
-from gtmc_pipelines.connectors.customerio.errors import BY_STATUS, Leaf, detail_of, fault_of, is_busy_second
+from gtmc_pipelines.connectors.customerio.errors import BY_STATUS, detail_of, fault_of, is_busy_second
 from gtmc_pipelines.connectors.customerio.people import person_of
 from gtmc_pipelines.mapping.compile import compile_mapping
 from gtmc_pipelines.mapping.validate import validate
@@ -69,7 +69,7 @@ def test_no_error_repeats_what_the_vendor_said(status: int, body: bytes) -> None
 
 
 def test_a_spent_day_is_deferred_by_the_hour_and_a_busy_second_is_not() -> None:
-    assert BY_STATUS[429].leaf is Leaf.DEFER
+    assert BY_STATUS[429].leaf is Defer
     fault = fault_of(429, b'{"errors":[{"detail":"daily quota exceeded","status":"429"}]}', NOW, "acme")
     assert isinstance(fault, Defer)
     assert fault.until - NOW > timedelta(minutes=59)

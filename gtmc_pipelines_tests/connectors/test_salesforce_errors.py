@@ -1,6 +1,7 @@
 """Every error of Salesforce has a leaf, a sentence and a next step, and holds none of the vendor's text."""
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -108,7 +109,7 @@ def test_an_unknown_login_answer_is_judged_by_its_status() -> None:
     assert isinstance(oauth_fault_of(400, b"<html>", NOW), Broken)
 
 
-def test_every_rule_is_a_whole_sentence() -> None:
+def test_every_rule_gives_a_whole_sentence() -> None:
     for rule in (*BY_CODE.values(), *OAUTH.values()):
-        assert rule.sentence.startswith("Salesforce ")
-        assert rule.sentence.endswith(".")
+        sentence = rule.fault("Salesforce", 400, "acme", NOW).sentence
+        assert re.fullmatch(r"Salesforce [a-z].*[^.] \(400\)\.", sentence), sentence

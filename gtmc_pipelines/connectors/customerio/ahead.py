@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 from weakref import WeakSet
 
-from gtmc_pipelines.connectors.customerio.errors import outside_contract
+from gtmc_pipelines.connectors.customerio.errors import VENDOR
+from gtmc_pipelines.connectors.error_rules import outside_contract
 from gtmc_pipelines.model.errors import Broken
 
 T = TypeVar("T")
@@ -95,7 +96,7 @@ def checked(cursor: str, seen: Container[str] = ()) -> str:
             next_step="Report this; nothing of that page was read.",
         )
     if not _CURSOR.fullmatch(cursor):
-        raise outside_contract("next-page cursor")
+        raise outside_contract(VENDOR, "next-page cursor")
     if cursor in seen:
         raise Broken(
             "cursor_loop",

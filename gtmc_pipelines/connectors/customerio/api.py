@@ -10,8 +10,9 @@ import msgspec
 import requests
 
 from gtmc_pipelines.connectors.contract import ConnectorSettings, CredentialSource
-from gtmc_pipelines.connectors.customerio.errors import connect_again, fault_of, is_busy_second
+from gtmc_pipelines.connectors.customerio.errors import CONNECT_AGAIN, VENDOR, fault_of, is_busy_second
 from gtmc_pipelines.connectors.customerio.hosts import base_url, probe_url
+from gtmc_pipelines.connectors.error_rules import for_tenant
 from gtmc_pipelines.connectors.http import Clock, Sleep, VendorSession, utc_now
 from gtmc_pipelines.connectors.json_pages import decode_page
 from gtmc_pipelines.connectors.pacing import Pace
@@ -39,7 +40,7 @@ class CustomerioHttp(VendorSession):
         clock: Clock = utc_now,
         sleep: Sleep | None = None,
     ) -> None:
-        super().__init__("Customer.io", settings, clock=clock, sleep=sleep)
+        super().__init__(VENDOR, settings, clock=clock, sleep=sleep)
         self._key = key
         rate = float(settings.options.get("requests_per_second") or REQUESTS_PER_SECOND)
         self._pace = Pace(1, 1 / (rate * (1 - KEPT_FREE)), sleep=self._stand_by)
@@ -95,9 +96,8 @@ class CustomerioSession:
     ) -> None:
         key = credentials.read().get("api_key")
         if not key:
-            raise Reauthorize(
-                "not_connected", "Customer.io is not connected.", next_step=connect_again(settings.tenant_id)
-            )
+            next_step = for_tenant(CONNECT_AGAIN, settings.tenant_id)
+            raise Reauthorize("not_connected", f"{VENDOR} is not connected.", next_step=next_step)
         self.settings = settings
         self.http = CustomerioHttp(key, settings, clock=clock, sleep=sleep)
         self.base_url = base_url(settings)
@@ -114,7 +114,7 @@ class CustomerioSession:
 
     def probe(self) -> None:
         """The cheap call that proves a key. Raises Reauthorize when it is refused."""
-        decode_page(self.http.get(probe_url(self.settings)).content, _ANYTHING, "Customer.io")
+        decode_page(self.http.get(probe_url(self.settings)).content, _ANYTHING, VENDOR)
 
     def search_people(self, start: str, limit: int = MOST_PEOPLE) -> bytes:
         """A page of everybody's identifiers."""

@@ -11,14 +11,14 @@ import requests
 
 from gtmc_pipelines.connectors.contract import ConnectorSettings, CredentialSource
 from gtmc_pipelines.connectors.delivrai.dialect import Dialect, dialect_of
-from gtmc_pipelines.connectors.delivrai.errors import NEW_KEY, fault_of
+from gtmc_pipelines.connectors.delivrai.errors import NEW_KEY, VENDOR, fault_of
+from gtmc_pipelines.connectors.error_rules import for_tenant
 from gtmc_pipelines.connectors.http import Clock, Sleep, VendorSession, utc_now
 from gtmc_pipelines.connectors.json_pages import decode_page
 from gtmc_pipelines.connectors.pacing import Pace
 from gtmc_pipelines.model.errors import Broken, Reauthorize, Retry
 from gtmc_pipelines.vault.secret import Secret
 
-VENDOR = "Delivr.ai"
 KEPT_FREE = 0.2
 """Share of the allowed rate left free: requests of several threads arrive bunched up."""
 
@@ -140,6 +140,6 @@ def _headers(credentials: CredentialSource, dialect: Dialect, tenant: str) -> di
         raise Reauthorize(
             "not_connected",
             f"There is no {' and no '.join(missing)} of Delivr.ai stored for this tenant.",
-            next_step=NEW_KEY.replace("<tenant>", tenant),
+            next_step=for_tenant(NEW_KEY, tenant),
         )
     return {header: held[name] for header, name in wanted.items()}

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from gtmc_pipelines.connectors.delivrai.api import VENDOR
 from gtmc_pipelines.connectors.delivrai.dialect import Dialect
+from gtmc_pipelines.connectors.delivrai.errors import VENDOR
 from gtmc_pipelines.connectors.json_pages import decode_page
 from gtmc_pipelines.model.errors import Broken
 

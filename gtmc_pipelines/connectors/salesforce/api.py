@@ -18,9 +18,10 @@ from simple_salesforce.api import Salesforce
 from simple_salesforce.bulk2 import Operation
 
 from gtmc_pipelines.connectors.contract import ConnectorSettings, Credentials, CredentialSource
+from gtmc_pipelines.connectors.error_rules import outside_contract
 from gtmc_pipelines.connectors.http import Clock, Sleep, VendorSession, utc_now
 from gtmc_pipelines.connectors.salesforce import auth
-from gtmc_pipelines.connectors.salesforce.errors import error_code, fault_of
+from gtmc_pipelines.connectors.salesforce.errors import VENDOR, error_code, fault_of
 from gtmc_pipelines.model.errors import Broken
 from gtmc_pipelines.vault.secret import Secret
 
@@ -42,7 +43,7 @@ class SalesforceHttp(VendorSession):
         clock: Clock = utc_now,
         sleep: Sleep | None = None,
     ) -> None:
-        super().__init__("Salesforce", settings, clock=clock, sleep=sleep)
+        super().__init__(VENDOR, settings, clock=clock, sleep=sleep)
         self._credentials = credentials
         current = credentials.read()
         self._token = current.get("access_token") or self._renewed(Secret(""))
@@ -85,7 +86,7 @@ class SalesforceHttp(VendorSession):
         return token
 
     def _exchange(self, current: Credentials) -> Credentials:
-        with VendorSession("Salesforce", self._settings, clock=self.clock, sleep=self.pause) as login:
+        with VendorSession(VENDOR, self._settings, clock=self.clock, sleep=self.pause) as login:
             try:
                 return auth.refresh(login, self._settings, current)
             finally:
@@ -188,7 +189,7 @@ class SalesforceSession:
             try:
                 answer = msgspec.convert(getattr(self._sf, object_name).describe(), type=_Describe)
             except (msgspec.ValidationError, ValueError):
-                raise _outside_contract("description") from None
+                raise outside_contract(VENDOR, "description") from None
             self._described[object_name] = tuple(answer.fields)
         return self._described[object_name]
 
@@ -197,9 +198,9 @@ class SalesforceSession:
         try:
             job_id = str(self._bulk(object_name).create_job(Operation.query_all, query=soql)["id"])
         except (ValueError, KeyError, TypeError):
-            raise _outside_contract("answer to a new job") from None
+            raise outside_contract(VENDOR, "answer to a new job") from None
         if not _JOB_ID.fullmatch(job_id):
-            raise _outside_contract("answer to a new job")
+            raise outside_contract(VENDOR, "answer to a new job")
         return job_id
 
     def job_state(self, object_name: str, job_id: str) -> str:
@@ -207,7 +208,7 @@ class SalesforceSession:
         try:
             return str(self._bulk(object_name).get_job(job_id, True)["state"])
         except (ValueError, KeyError, TypeError):
-            raise _outside_contract("job status") from None
+            raise outside_contract(VENDOR, "job status") from None
 
     def job_results(self, object_name: str, job_id: str, locator: str, max_records: int) -> BulkPage:
         """A page of results; the same locator gives the same page again while the job exists."""
@@ -215,7 +216,7 @@ class SalesforceSession:
             found = self._bulk(object_name).get_query_results(job_id, locator, max_records)
             return BulkPage(found["records"], found["number_of_records"], found["locator"])
         except (ValueError, KeyError):  # not UTF-8, or a header is missing
-            raise _outside_contract("page of Bulk results") from None
+            raise outside_contract(VENDOR, "page of Bulk results") from None
 
     def _bulk(self, object_name: str) -> Any:
         # The public calls of SFBulk2Type poll with a five-second first wait and hide locators.
@@ -239,13 +240,5 @@ def _object(body: bytes) -> dict[str, Any]:
     try:
         parsed = json.loads(body)
     except ValueError:
-        raise _outside_contract("answer") from None
+        raise outside_contract(VENDOR, "answer") from None
     return parsed if isinstance(parsed, dict) else {}
-
-
-def _outside_contract(what: str) -> Broken:
-    return Broken(
-        "unexpected_answer",
-        f"Salesforce's {what} is not what its contract says.",
-        next_step="Sync again; if it stays, report the time of the sync.",
-    )

@@ -6,120 +6,94 @@ sentences, each checked against a strict pattern: the text itself may hold data.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from enum import Enum
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
 
+from gtmc_pipelines.connectors.error_rules import LATER, TENANT, UNAVAILABLE, Rule, parsed
 from gtmc_pipelines.model.errors import Broken, Defer, Reauthorize, Retry, SyncFault
 
-QUOTA_PAUSE = timedelta(hours=1)
-"""The daily quota is a rolling 24 hours, so some of it is free again within the hour; no header says when."""
-
+VENDOR = "Salesforce"
 _CODE = re.compile(r"[A-Za-z0-9_]{1,60}")
 _COLUMN = re.compile(r"No such column '([A-Za-z][A-Za-z0-9_.]{0,79})' on entity '([A-Za-z][A-Za-z0-9_]{0,79})'")
 
-_TENANT = "<tenant>"
-CONNECT_AGAIN = f"Connect Salesforce again: gtmc connectors connect --tenant {_TENANT} --connector salesforce."
+CONNECT_AGAIN = f"Connect Salesforce again: gtmc connectors connect --tenant {TENANT} --connector salesforce."
 _ADMIN = "Ask an administrator of the Salesforce org to correct this, then sync again."
 _DEVELOPER = "Report this with the error code; a developer has to look at it."
-_LATER = "It is tried again later."
-
-
-class Leaf(Enum):
-    """Whose turn it is."""
-
-    RETRY = "retry"
-    DEFER = "defer"
-    REAUTHORIZE = "reauthorize"
-    BROKEN = "broken"
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """What an errorCode (or a bare status) means; `code` is ours, `sentence` follows "Salesforce "."""
-
-    leaf: Leaf
-    code: str
-    sentence: str
-    next_step: str
-
-
-def _rule(leaf: Leaf, code: str, sentence: str, next_step: str) -> Rule:
-    return Rule(leaf, code, f"Salesforce {sentence}", next_step)
 
 
 _QUERY = "refused our query"
 BY_CODE: Mapping[str, Rule] = {
-    "MALFORMED_QUERY": _rule(Leaf.BROKEN, "malformed_query", f"{_QUERY} as malformed.", _DEVELOPER),
-    "INVALID_FIELD": _rule(Leaf.BROKEN, "invalid_field", f"{_QUERY}: a field isn't there any more.", "Sync again."),
-    "INVALID_TYPE": _rule(Leaf.BROKEN, "invalid_type", f"{_QUERY}: the object isn't there or is hidden.", _ADMIN),
-    "INVALID_QUERY_LOCATOR": _rule(Leaf.RETRY, "query_locator_expired", "has dropped the query's cursor.", _LATER),
-    "QUERY_TIMEOUT": _rule(Leaf.RETRY, "query_timeout", "took too long over our query.", _LATER),
-    "TXN_SECURITY_METERING_ERROR": _rule(Leaf.RETRY, "security_metering", "was busy metering the query.", _LATER),
-    "INVALID_SESSION_ID": _rule(Leaf.REAUTHORIZE, "session_refused", "refused a fresh session.", CONNECT_AGAIN),
-    "INVALID_AUTH_HEADER": _rule(Leaf.REAUTHORIZE, "session_refused", "refused the session.", CONNECT_AGAIN),
-    "REQUEST_LIMIT_EXCEEDED": _rule(Leaf.DEFER, "api_quota", "has no API calls left for the last 24 hours.", ""),
-    "EXCEEDEDQUOTA": _rule(Leaf.DEFER, "bulk_quota", "has no Bulk API jobs left for the last 24 hours.", ""),
-    "LIMIT_EXCEEDED": _rule(Leaf.DEFER, "api_quota", "reports a limit of the org as used up.", ""),
-    "API_DISABLED_FOR_ORG": _rule(Leaf.REAUTHORIZE, "api_disabled", "doesn't allow this org the API.", _ADMIN),
-    "API_CURRENTLY_DISABLED": _rule(Leaf.REAUTHORIZE, "api_disabled", "has the API switched off.", _ADMIN),
-    "INSUFFICIENT_ACCESS": _rule(Leaf.REAUTHORIZE, "insufficient_access", "says this user may not do this.", _ADMIN),
-    "INVALIDENTITY": _rule(Leaf.BROKEN, "bulk_unsupported", "doesn't serve this object by Bulk API.", _DEVELOPER),
-    "FEATURENOTENABLED": _rule(Leaf.BROKEN, "bulk_unsupported", "has the Bulk API not enabled.", _ADMIN),
-    "NOT_FOUND": _rule(Leaf.BROKEN, "not_found", "doesn't know what was asked for, or hides it.", _ADMIN),
-    "UNSUPPORTED_API_VERSION": _rule(
-        Leaf.BROKEN, "api_version", "doesn't serve this API version.", "Set SALESFORCE_API_VERSION to another one."
+    "MALFORMED_QUERY": Rule(Broken, "malformed_query", f"{_QUERY} as malformed", _DEVELOPER),
+    "INVALID_FIELD": Rule(Broken, "invalid_field", f"{_QUERY}: a field isn't there any more", "Sync again."),
+    "INVALID_TYPE": Rule(Broken, "invalid_type", f"{_QUERY}: the object isn't there or is hidden", _ADMIN),
+    "INVALID_QUERY_LOCATOR": Rule(Retry, "query_locator_expired", "has dropped the query's cursor", LATER),
+    "QUERY_TIMEOUT": Rule(Retry, "query_timeout", "took too long over our query", LATER),
+    "TXN_SECURITY_METERING_ERROR": Rule(Retry, "security_metering", "was busy metering the query", LATER),
+    "INVALID_SESSION_ID": Rule(Reauthorize, "session_refused", "refused a fresh session", CONNECT_AGAIN),
+    "INVALID_AUTH_HEADER": Rule(Reauthorize, "session_refused", "refused the session", CONNECT_AGAIN),
+    "REQUEST_LIMIT_EXCEEDED": Rule(Defer, "api_quota", "has no API calls left for the last 24 hours"),
+    "EXCEEDEDQUOTA": Rule(Defer, "bulk_quota", "has no Bulk API jobs left for the last 24 hours"),
+    "LIMIT_EXCEEDED": Rule(Defer, "api_quota", "reports a limit of the org as used up"),
+    "API_DISABLED_FOR_ORG": Rule(Reauthorize, "api_disabled", "doesn't allow this org the API", _ADMIN),
+    "API_CURRENTLY_DISABLED": Rule(Reauthorize, "api_disabled", "has the API switched off", _ADMIN),
+    "INSUFFICIENT_ACCESS": Rule(Reauthorize, "insufficient_access", "says this user may not do this", _ADMIN),
+    "INVALIDENTITY": Rule(Broken, "bulk_unsupported", "doesn't serve this object by Bulk API", _DEVELOPER),
+    "FEATURENOTENABLED": Rule(Broken, "bulk_unsupported", "has the Bulk API not enabled", _ADMIN),
+    "NOT_FOUND": Rule(Broken, "not_found", "doesn't know what was asked for, or hides it", _ADMIN),
+    "UNSUPPORTED_API_VERSION": Rule(
+        Broken, "api_version", "doesn't serve this API version", "Set SALESFORCE_API_VERSION to another one."
     ),
-    "SERVER_UNAVAILABLE": _rule(Leaf.RETRY, "vendor_unavailable", "is not available.", _LATER),
-    "UNABLE_TO_LOCK_ROW": _rule(Leaf.RETRY, "vendor_busy", "is busy with these records.", _LATER),
+    "SERVER_UNAVAILABLE": Rule(Retry, "vendor_unavailable", "is not available", LATER),
+    "UNABLE_TO_LOCK_ROW": Rule(Retry, "vendor_busy", "is busy with these records", LATER),
 }
 
 BY_STATUS: Mapping[int, Rule] = {
-    300: _rule(Leaf.BROKEN, "several_records", "found several records for one id.", _DEVELOPER),
-    401: _rule(Leaf.REAUTHORIZE, "session_refused", "refused the session.", CONNECT_AGAIN),
-    403: _rule(Leaf.REAUTHORIZE, "forbidden", "refused the request.", _ADMIN),
-    404: _rule(Leaf.BROKEN, "not_found", "doesn't know what was asked for, or hides it.", _ADMIN),
-    406: _rule(Leaf.RETRY, "vendor_unavailable", "could not answer just now.", _LATER),
-    409: _rule(Leaf.BROKEN, "version_mismatch", "has these results under another API version.", _DEVELOPER),
-    420: _rule(Leaf.RETRY, "vendor_throttled", "asks to slow down.", _LATER),
-    429: _rule(Leaf.RETRY, "vendor_throttled", "asks to slow down.", _LATER),
+    300: Rule(Broken, "several_records", "found several records for one id", _DEVELOPER),
+    401: Rule(Reauthorize, "session_refused", "refused the session", CONNECT_AGAIN),
+    403: Rule(Reauthorize, "forbidden", "refused the request", _ADMIN),
+    404: Rule(Broken, "not_found", "doesn't know what was asked for, or hides it", _ADMIN),
+    406: Rule(Retry, "vendor_unavailable", "could not answer just now", LATER),
+    409: Rule(Broken, "version_mismatch", "has these results under another API version", _DEVELOPER),
+    420: Rule(Retry, "vendor_throttled", "asks to slow down", LATER),
+    429: Rule(Retry, "vendor_throttled", "asks to slow down", LATER),
 }
 
 OAUTH: Mapping[str, Rule] = {
-    "invalid_grant": _rule(Leaf.REAUTHORIZE, "grant_revoked", "has revoked or expired the connection.", CONNECT_AGAIN),
-    "inactive_user": _rule(Leaf.REAUTHORIZE, "inactive_user", "says the connecting user is inactive.", CONNECT_AGAIN),
-    "inactive_org": _rule(Leaf.REAUTHORIZE, "inactive_org", "says the org is inactive.", _ADMIN),
-    "access_denied": _rule(Leaf.REAUTHORIZE, "access_denied", "says the user denied access.", CONNECT_AGAIN),
-    "invalid_scope": _rule(
-        Leaf.BROKEN,
+    "invalid_grant": Rule(Reauthorize, "grant_revoked", "has revoked or expired the connection", CONNECT_AGAIN),
+    "inactive_user": Rule(Reauthorize, "inactive_user", "says the connecting user is inactive", CONNECT_AGAIN),
+    "inactive_org": Rule(Reauthorize, "inactive_org", "says the org is inactive", _ADMIN),
+    "access_denied": Rule(Reauthorize, "access_denied", "says the user denied access", CONNECT_AGAIN),
+    "invalid_scope": Rule(
+        Broken,
         "invalid_scope",
-        "doesn't allow the app these scopes.",
+        "doesn't allow the app these scopes",
         "Allow `api` and `refresh_token` in the app.",
     ),
-    "redirect_uri_mismatch": _rule(
-        Leaf.BROKEN,
+    "redirect_uri_mismatch": Rule(
+        Broken,
         "redirect_uri_mismatch",
-        "knows another callback URL for the app.",
+        "knows another callback URL for the app",
         "Register the URL of SALESFORCE_CALLBACK_URL, letter by letter.",
     ),
-    "unsupported_grant_type": _rule(
-        Leaf.BROKEN, "unsupported_grant_type", "doesn't support this kind of grant.", _DEVELOPER
-    ),
-    "invalid_request": _rule(Leaf.BROKEN, "invalid_request", "refused the login as malformed.", _DEVELOPER),
-    "rate_limit_exceeded": _rule(Leaf.RETRY, "login_throttled", "asks to log in less often.", _LATER),
-    "unknown_error": _rule(Leaf.RETRY, "login_unavailable", "could not log in just now.", _LATER),
+    "unsupported_grant_type": Rule(Broken, "unsupported_grant_type", "doesn't support this kind of grant", _DEVELOPER),
+    "invalid_request": Rule(Broken, "invalid_request", "refused the login as malformed", _DEVELOPER),
+    "rate_limit_exceeded": Rule(Retry, "login_throttled", "asks to log in less often", LATER),
+    "unknown_error": Rule(Retry, "login_unavailable", "could not log in just now", LATER),
 } | {
-    code: _rule(
-        Leaf.BROKEN,
+    code: Rule(
+        Broken,
         "app_credentials",
-        "doesn't accept our app's credentials.",
+        "doesn't accept our app's credentials",
         "Check SALESFORCE_CLIENT_ID and SALESFORCE_CLIENT_SECRET.",
     )
     for code in ("invalid_client", "invalid_client_id", "invalid_client_credentials")
 }
+
+
+_UNKNOWN = Rule(Broken, "unexpected_answer", "gave an answer outside its contract", _DEVELOPER)
+_LOGIN_REFUSED = Rule(Broken, "login_refused", "refused the login for an unknown reason", _DEVELOPER)
 
 
 def error_code(body: bytes) -> str:
@@ -129,51 +103,31 @@ def error_code(body: bytes) -> str:
     return code if isinstance(code, str) and _CODE.fullmatch(code) else ""
 
 
-def fault_of(status: int, body: bytes, now: datetime, tenant: str = _TENANT) -> SyncFault:
+def fault_of(status: int, body: bytes, now: datetime, tenant: str = TENANT) -> SyncFault:
     """The error for a REST or Bulk answer. An unknown code is judged by its status."""
     code = error_code(body)
     rule = BY_CODE.get(code) or BY_STATUS.get(status)
     if rule is None:
-        rule = _UNAVAILABLE if status >= 500 or status == 408 else _UNKNOWN
-    return _fault(rule, f" ({code or status})", _named_field(code, body), now, tenant)
+        rule = UNAVAILABLE if status >= 500 or status == 408 else _UNKNOWN
+    rule = replace(rule, sentence=rule.sentence + _named_field(code, body))
+    return rule.fault(VENDOR, code or status, tenant, now)
 
 
-def oauth_fault_of(status: int, body: bytes, now: datetime, tenant: str = _TENANT) -> SyncFault:
+def oauth_fault_of(status: int, body: bytes, now: datetime, tenant: str = TENANT) -> SyncFault:
     """The error for an answer of the token or revoke endpoint."""
     code = error_code(body)
-    rule = OAUTH.get(code) or (_UNAVAILABLE if status >= 500 or status == 429 else _LOGIN_REFUSED)
-    return _fault(rule, f" ({code or status})", "", now, tenant)
-
-
-_UNAVAILABLE = _rule(Leaf.RETRY, "vendor_unavailable", "could not answer just now.", _LATER)
-_UNKNOWN = _rule(Leaf.BROKEN, "unexpected_answer", "gave an answer outside its contract.", _DEVELOPER)
-_LOGIN_REFUSED = _rule(Leaf.BROKEN, "login_refused", "refused the login for an unknown reason.", _DEVELOPER)
-
-
-def _fault(rule: Rule, mark: str, detail: str, now: datetime, tenant: str) -> SyncFault:
-    sentence = rule.sentence[:-1] + detail + mark + "."
-    if rule.leaf is Leaf.DEFER:
-        until = (now + QUOTA_PAUSE).replace(second=0, microsecond=0) + timedelta(minutes=1)
-        return Defer(rule.code, sentence, until=until, next_step=f"The sync goes on at {until:%Y-%m-%d %H:%M} UTC.")
-    kinds: dict[Leaf, Callable[..., SyncFault]] = {
-        Leaf.RETRY: Retry,
-        Leaf.REAUTHORIZE: Reauthorize,
-        Leaf.BROKEN: Broken,
-    }
-    return kinds[rule.leaf](rule.code, sentence, next_step=rule.next_step.replace(_TENANT, tenant))
+    rule = OAUTH.get(code) or (UNAVAILABLE if status >= 500 or status == 429 else _LOGIN_REFUSED)
+    return rule.fault(VENDOR, code or status, tenant, now)
 
 
 def _named_field(code: str, body: bytes) -> str:
     if code != "INVALID_FIELD":
         return ""
-    found = _COLUMN.search(str(_first_error(body).get("message", "")))
+    found = _COLUMN.search(str(_first_error(body).get("message")))
     return f" ({found[2]}.{found[1]})" if found else ""
 
 
 def _first_error(body: bytes) -> dict[str, object]:
-    try:
-        parsed = json.loads(body)
-    except ValueError:
-        return {}
-    first = parsed[0] if isinstance(parsed, list) and parsed else parsed
+    answer = parsed(body)
+    first = answer[0] if isinstance(answer, list) and answer else answer
     return first if isinstance(first, dict) else {}
