@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from gtmc_pipelines.cli.actor import acting_for
 from gtmc_pipelines.cli.console import AsJson, Tenant, console, emit, emit_json, errors
@@ -112,8 +113,9 @@ def fields(tenant: Tenant, connector: Connector, entity: EntityName, as_json: As
     if as_json:
         emit_json({"source": source, "target": target})
         return
-    emit(source, ("name", "label", "type", "required", "custom"), as_json=False, title=f"{scope.row.type.label} fields")
-    emit(target, ("name", "type", "required", "description"), as_json=False, title=f"target fields of {kind}")
+    title = f"{scope.row.type.label} fields"
+    emit(_in_words(source), ("name", "label", "type", "required", "custom"), as_json=False, title=title)
+    emit(_in_words(target), ("name", "type", "required", "description"), as_json=False, title=f"fields of {kind}")
 
 
 @group.command("preview")
@@ -156,6 +158,14 @@ def apply(tenant: Tenant, connector: Connector, as_json: AsJson = False) -> None
     """
     with _opened() as (settings, database):
         apply_mappings(settings, scope_of(database, tenant, connector), as_json=as_json)
+
+
+def _in_words(fields: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """For a table: what a vendor calls its fields isn't markup, and yes is easier to find among blanks."""
+    return [
+        {name: ("yes" if value else "") if isinstance(value, bool) else escape(value) for name, value in each.items()}
+        for each in fields
+    ]
 
 
 def _as_json(scope: Scope, entity: Entity) -> dict[str, Any]:

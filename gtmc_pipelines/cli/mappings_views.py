@@ -108,8 +108,12 @@ def show_changes(changes: Sequence[Change], mask: Mask | None) -> None:
     for change in shown_changes(changes, mask):
         head = (Text(change["external_id"]), Text(change["stream"]))
         for column, value in change["new"].items():
-            old = Text("(no row yet)" if change["new_row"] else as_text(change["old"].get(column)), style="dim")
-            table.add_row(*head, Text(column), old, Text(as_text(value), style="green"))
+            old, new = as_text(change["old"].get(column)), as_text(value)
+            if change["new_row"]:
+                old = "(no row yet)"
+            elif old == new:
+                new += " (masked)"  # the difference is in what the mask hides
+            table.add_row(*head, Text(column), Text(old, style="dim"), Text(new, style="green"))
             head = (Text(""), Text(""))
     console.print(table)
 

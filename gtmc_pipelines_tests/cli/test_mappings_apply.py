@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from gtmc_pipelines.cli import mappings_apply, mappings_preview
+from gtmc_pipelines.cli.sync_views import watch
 from gtmc_pipelines.model.catalog import Stream
 from gtmc_pipelines.model.entities import Entity
 from gtmc_pipelines.model.records import SourceRecord
@@ -69,6 +70,14 @@ def test_preview_masks_people_unless_told_otherwise(mapped: MappingScene) -> Non
         assert not any(private in text for private in ("kim@", "555", "Kimberley", "Silva0"))
     shown = mapped.done("preview", "--entity", "person", "--file", file, "--unmasked").output
     assert all(private in shown for private in ("kim@example.com", "Kimberley", "Silva0"))
+
+
+def test_a_difference_that_the_mask_hides_is_still_seen_as_one(working: MappingScene) -> None:
+    working.land(1, FirstName="Kimberley")
+    working.asked("apply")
+    working.land(1, FirstName="Kimball")
+    shown = working.done("preview", "--entity", "person").stdout
+    assert "K••• (masked)" in shown
 
 
 def test_preview_counts_what_would_be_rejected_and_says_why(mapped: MappingScene) -> None:
@@ -173,7 +182,7 @@ def test_an_apply_left_alone_goes_on_and_the_next_one_waits_for_it(
     working: MappingScene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     working.land(3)
-    gate, write, watch = Gate(), pages.RawRewriter.write, mappings_apply.watch
+    gate, write = Gate(), pages.RawRewriter.write
 
     def held(self: pages.RawRewriter, batch: Any) -> Any:
         if batch.records:
