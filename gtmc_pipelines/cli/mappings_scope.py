@@ -44,11 +44,13 @@ class Scope:
             return found
         if name in self.entities:
             sentence = f"The {name} of {self.row.type.label} is fixed; its mapping can be shown, not changed."
+            verb = "Yours to map"
         else:
             sentence = f"{self.row.type.label} feeds no {name[:40]!r}."
+            verb = "It feeds"
         near = difflib.get_close_matches(name, offered, n=1)
         hint = f"Did you mean {near[0]}? " if near else ""
-        raise Misuse("unknown_entity", sentence, next_step=f"{hint}It feeds: {', '.join(offered)}.")
+        raise Misuse("unknown_entity", sentence, next_step=f"{hint}{verb}: {', '.join(offered)}.")
 
     def streams(self, entity: Entity) -> list[Stream]:
         """The connector's streams that feed an entity."""

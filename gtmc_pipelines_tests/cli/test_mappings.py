@@ -8,14 +8,18 @@ from typing import Any
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 from gtmc_pipelines.cli.actor import acting_for
+from gtmc_pipelines.cli.main import app
 from gtmc_pipelines.connectors.salesforce.defaults import DEFAULT_MAPPINGS
 from gtmc_pipelines.model.connector_types import ConnectorStatus
 from gtmc_pipelines.model.entities import ENTITIES, Entity
+from gtmc_pipelines.model.errors import Misuse
 from gtmc_pipelines.settings import load_settings
 from gtmc_pipelines.storage import audit
 from gtmc_pipelines.storage.connector_states import set_options, set_status
+from gtmc_pipelines.storage.connectors import add_connector
 from gtmc_pipelines.storage.credentials import StoredCredentials
 from gtmc_pipelines.storage.mappings import get_mapping
 from gtmc_pipelines.storage.statements import rows
@@ -203,3 +207,14 @@ def test_fields_come_live_from_the_vendor_with_the_targets_beside(described: Map
     assert "Salesforce fields" in table
     assert "annualRevenue" in table
     assert json.dumps(found).count("token") == 0
+
+
+def test_a_fixed_entity_is_shown_and_its_mapping_is_not_to_be_changed(mapped: MappingScene) -> None:
+    add_connector(mapped.database, mapped.tenant, "fathom")
+    where = ("--tenant", mapped.tenant, "--connector", "fathom", "--entity", "meeting")
+    shown = CliRunner().invoke(app, ["mappings", "show", *where, "--json"])
+    assert "fathomMeetingId" in {entry["targetField"] for entry in json.loads(shown.stdout)}
+    refused = CliRunner().invoke(app, ["mappings", "set", *where, "--file", mapped.file([])]).exception
+    assert isinstance(refused, Misuse)
+    assert refused.sentence == "The meeting of Fathom.video is fixed; its mapping can be shown, not changed."
+    assert refused.next_step == "Yours to map: activity."
