@@ -14,9 +14,9 @@ from gtmc_pipelines.cli.actor import cli_actor
 from gtmc_pipelines.cli.console import AsJson, console, emit, emit_json, errors
 from gtmc_pipelines.cli.opening import opened
 from gtmc_pipelines.model.errors import Misuse
-from gtmc_pipelines.storage.connectors import list_connectors
 from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines.storage.rotation import Census, Resealed, reseal, take_census
+from gtmc_pipelines.storage.tenants import list_tenants
 from gtmc_pipelines.vault.keyring import KeyRing, generate_key_hex
 from gtmc_pipelines.workflows.composition import key_ring
 
@@ -85,7 +85,7 @@ def _count_all(database: Database, ring: KeyRing, *, is_quiet: bool) -> Census:
 
 
 def _tenants(database: Database) -> list[str]:
-    return sorted({row.tenant_id for row in list_connectors(database)})
+    return [tenant.id for tenant in list_tenants(database)]
 
 
 def _each(tenants: list[str], act: Callable[[str], _Result]) -> Iterator[_Result]:

@@ -29,6 +29,10 @@ _READ = """
 SELECT id, type, config -> 'secrets' AS secrets
   FROM connectors
  WHERE tenant_id = %(tenant_id)s AND coalesce(config -> 'secrets', '{}') <> '{}'
+ UNION ALL
+SELECT 'erasure', 'erasure', jsonb_build_object('tombstone_key', sealed)
+  FROM erasure_keys
+ WHERE tenant_id = %(tenant_id)s
  ORDER BY id
 """
 
@@ -40,6 +44,14 @@ UPDATE connectors AS c
   FROM jsonb_to_recordset(%(changes)s) AS r(id text, before jsonb, after jsonb)
  WHERE c.tenant_id = %(tenant_id)s AND c.id = r.id AND c.config -> 'secrets' = r.before
 RETURNING c.id
+"""
+
+# The key of the tombstones is sealed like a credential of a connector named `erasure` (storage.tombstones).
+_REPLACE_TOMBSTONE_KEY = """
+UPDATE erasure_keys
+   SET sealed = %(after)s
+ WHERE tenant_id = %(tenant_id)s AND sealed = %(before)s
+RETURNING 'erasure' AS id
 """
 
 
@@ -160,8 +172,13 @@ def _opened(ring: KeyRing, tenant_id: str, connector: Row, name: str, text: Any)
 
 
 def _replace(handle: Handle, tenant_id: str, batch: Mapping[str, _Change]) -> list[str]:
+    """Ids of those that were still what was read, and are sealed again now."""
     changes = [{"id": key, "before": change.before, "after": change.after} for key, change in batch.items()]
-    return [found["id"] for found in rows(handle, _REPLACE, {"tenant_id": tenant_id, "changes": Jsonb(changes)})]
+    done = rows(handle, _REPLACE, {"tenant_id": tenant_id, "changes": Jsonb(changes)})
+    if erasure := batch.get("erasure"):
+        texts = {"before": erasure.before["tombstone_key"], "after": erasure.after["tombstone_key"]}
+        done += rows(handle, _REPLACE_TOMBSTONE_KEY, {"tenant_id": tenant_id, **texts})
+    return [found["id"] for found in done]
 
 
 def _audit(handle: Handle, tenant_id: str, ring: KeyRing, actor: str, connectors: int, secrets: int) -> None:

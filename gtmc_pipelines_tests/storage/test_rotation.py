@@ -10,13 +10,14 @@ from typing import Any
 import psycopg
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from sqlalchemy import Connection
 
-from gtmc_pipelines.storage import audit_entries, rotation
+from gtmc_pipelines.storage import audit_entries, rotation, tombstones
 from gtmc_pipelines.storage.connectors import ConnectorRow, add_connector
 from gtmc_pipelines.storage.credentials import StoredCredentials
 from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines.storage.rotation import Resealed, Unopened, reseal, take_census
-from gtmc_pipelines.vault.keyring import KeyRing, SealedBy, key_id
+from gtmc_pipelines.vault.keyring import KeyRing, SealContext, SealedBy, key_id
 from gtmc_pipelines.vault.secret import Secret
 
 pytestmark = pytest.mark.services
@@ -148,6 +149,22 @@ def test_many_connectors_of_a_tenant_are_sealed_in_batches(
         entries = [one for one in audit_entries.list_entries(handle, tenant, 50) if one.action == "keys.rotate"]
     assert [one.changes["connectors"] for one in entries] == [1, 2, 2]
     assert {(one.actor, one.changes["sealed_by"]) for one in entries} == {("cli:anna", key_id(NEW))}
+
+
+def test_the_key_of_the_tombstones_is_sealed_again_too(database: Database, tenant: str) -> None:
+    place = SealContext(tenant, "erasure", "tombstone_key")
+    with database.tenant(tenant) as handle:
+        tombstones.add(handle, BEFORE, tenant, "kim@example.com", {}, actor="cli:anna")
+        before = BEFORE.open(_tombstone_key(handle), place)
+    assert take_census(database, BOTH, tenant).left(BOTH) == 1
+    assert rotated(database, tenant).secrets == 1
+    assert take_census(database, AFTER, tenant).left(AFTER) == 0
+    with database.tenant(tenant) as handle:
+        assert AFTER.open(_tombstone_key(handle), place) == before
+
+
+def _tombstone_key(handle: Connection) -> str:
+    return str(handle.exec_driver_sql("SELECT sealed FROM erasure_keys").scalar_one())
 
 
 def _config(database: Database, connector: ConnectorRow) -> dict[str, Any]:
