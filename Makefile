@@ -39,7 +39,7 @@ check: setup ## format, lint, types, house rules
 	@$(BIN)/pytest -q gtmc_pipelines_tests/house
 
 test: setup ## the whole test suite, with the real services
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n 2 --dist loadfile
 
 demo: setup ## everything, with data and a check of the result, then stopped again
 	@$(BIN)/gtmc demo
