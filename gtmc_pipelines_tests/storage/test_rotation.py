@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -98,7 +99,8 @@ def test_a_token_renewed_between_reading_and_writing_is_kept(
     database: Database, connector: ConnectorRow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stored(database, connector, BEFORE).save(TOKENS)
-    replace, renewals = rotation._replace, []
+    replace = rotation._replace
+    renewals: list[int] = []
 
     def late(*arguments: Any) -> list[str]:
         if not renewals:
@@ -121,7 +123,7 @@ def test_no_renewal_is_lost_while_keys_go_back_and_forth(database: Database, con
         for number in range(turns):
             credentials.renew(
                 Secret(str(number)),
-                lambda _, n=number: {"access_token": Secret(str(n + 1)), "refresh_token": Secret(f"r{n + 1}")},
+                partial(_next, number + 1),
             )
 
     with ThreadPoolExecutor(2) as pool:
@@ -161,6 +163,10 @@ def test_the_key_of_the_tombstones_is_sealed_again_too(database: Database, tenan
     assert take_census(database, AFTER, tenant).left(AFTER) == 0
     with database.tenant(tenant) as handle:
         assert AFTER.open(_tombstone_key(handle), place) == before
+
+
+def _next(number: int, _: Any) -> dict[str, Secret]:
+    return {"access_token": Secret(str(number)), "refresh_token": Secret(f"r{number}")}
 
 
 def _tombstone_key(handle: Connection) -> str:

@@ -12,6 +12,7 @@ import pytest
 from gtmc_pipelines.model.counters import Counts
 from gtmc_pipelines.model.errors import Broken, Misuse
 from gtmc_pipelines.model.phases import Outcome, Phase, SyncMode, SyncStatus, Trigger
+from gtmc_pipelines.storage.audit_entries import list_entries
 from gtmc_pipelines.storage.connectors import ConnectorRow
 from gtmc_pipelines.storage.cursors import StreamState, get_state, list_states, put_state
 from gtmc_pipelines.storage.engine import Database
@@ -186,3 +187,27 @@ def test_the_state_of_each_slice_is_kept_apart(database: Database, connector: Co
         put_state(connection, tenant, connector.id, StreamState("mail", "box-1", watermark="w3", generation=3))
         finished = get_state(connection, tenant, connector.id, "mail", "box-1")
     assert (finished.checkpoint, finished.mode, finished.until, finished.watermark) == (None, None, None, "w3")
+
+
+@pytest.mark.parametrize(
+    ("requested_by", "dagster_run", "actor"),
+    [("cli:anna", None, "cli:anna"), ("dagster", "run-1", "dagster:run-1"), (None, None, "worker")],
+)
+def test_a_sync_is_recorded_once_with_who_started_it(
+    database: Database, connector: ConnectorRow, requested_by: str | None, dagster_run: str | None, actor: str
+) -> None:
+    with database.tenant(connector.tenant_id) as handle:
+        for _ in range(2):  # a retried activity opens it again
+            open_sync_log(
+                handle,
+                connector.tenant_id,
+                connector.id,
+                mode=SyncMode.FULL,
+                workflow_id="sync-1",
+                workflow_run_id="run-1",
+                trigger=Trigger.MANUAL,
+                requested_by=requested_by,
+                dagster_run_id=dagster_run,
+            )
+        found = [one for one in list_entries(handle, connector.tenant_id, 9) if one.action == "sync.start"]
+    assert [(one.actor, one.changes["after"]["mode"]) for one in found] == [(actor, "full")]

@@ -7,7 +7,7 @@ from typing import Any
 
 from gtmc_pipelines.model.connector_types import ConnectorStatus
 from gtmc_pipelines.model.phases import Outcome
-from gtmc_pipelines.storage import cursors, leases
+from gtmc_pipelines.storage import audit, cursors, leases
 from gtmc_pipelines.storage.connector_states import set_status
 from gtmc_pipelines.storage.connectors import get_connector
 from gtmc_pipelines.storage.leases import Held
@@ -51,8 +51,23 @@ def finalize(services: Services, call: FinalizeRequest, workflow_id: str, now: d
         is_first_time = _close_log(handle, call, outcome, fault)
         if is_ours and is_first_time and row.status is not ConnectorStatus.DISCONNECTED:
             _set_status(handle, call, outcome, fault, now)
+        if is_first_time and call.outcome is Outcome.CANCELLED:
+            _audit_cancelled(handle, call, log_id)
         leases.release(handle, request.tenant_id, request.connector_id, call.owner_run_id)
     return outcome
+
+
+def _audit_cancelled(handle: Handle, call: FinalizeRequest, log_id: str) -> None:
+    request = call.request
+    audit.record(
+        handle,
+        request.tenant_id,
+        actor="worker",
+        action="sync.cancel",
+        resource="connector",
+        resource_id=request.connector_id,
+        changes={"after": {"sync_log": log_id, "outcome": call.outcome.value}},
+    )
 
 
 def _log_of(handle: Handle, call: FinalizeRequest, workflow_id: str) -> str:
