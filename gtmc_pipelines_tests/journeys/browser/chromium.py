@@ -149,6 +149,15 @@ class Page:
         """Wait for anything; the failure tells what was on screen."""
         until(is_true, what, seconds, lambda: f"On screen: … {self.text[-1_500:]}")
 
+    def soon(self, is_true: Callable[[], bool], seconds: float) -> bool:
+        """Whether something comes true in this time."""
+        deadline = time.monotonic() + seconds
+        while not is_true():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_POLL_SECONDS)
+        return True
+
     def click(self, selector: str, text: str | None = None, *, exact: bool = True, seconds: float = 30) -> None:
         """Press the element with the mouse, once it has come to rest and nothing covers it."""
         spot: list[float] = []

@@ -6,6 +6,7 @@ import uuid
 
 import pytest
 
+from gtmc_pipelines.cli import demo_browser, demo_setup
 from gtmc_pipelines.model.connector_types import ConnectorStatus
 from gtmc_pipelines.model.phases import SyncMode
 from gtmc_pipelines.storage.connector_states import disconnect, set_status
@@ -40,12 +41,12 @@ def test_one_tenant_is_synced_and_its_page_says_what_happened(stage: Stage, page
     _choose(stage, page, "acme")
     shoot("sync-one-dialog")
     page.click("button", "Launch 1 run")
-    page.wait(lambda: _has_ended(stage, "acme", since=before), "the sync to end", 60)
+    page.wait(lambda: _has_ended(stage, "acme", since=before), "the sync to end", 120)
     log = _newest(stage, "acme")
     assert log is not None
     assert (log.requested_by, log.outcome) == ("dagster", "completed")
     page.goto(stage.url(f"/runs/{log.dagster_run_id}"))
-    page.sees("Success", seconds=60)
+    page.sees("Success", seconds=120)
     shoot("sync-one-run")
     page.goto(stage.url(f"{PEOPLE}?view=partitions&partition=acme"))
     page.sees("Materialized", "duration_seconds", "lag_seconds", "preview", str(log.workflow_id))
@@ -60,11 +61,11 @@ def test_a_backfill_of_three_tenants_is_three_full_syncs(stage: Stage, page: Pag
     shoot("backfill-dialog")
     page.click("button", "Launch backfill")
     page.wait(
-        lambda: all(_has_ended(stage, tenant, since=log) for tenant, log in before.items()), "three syncs to end", 120
+        lambda: all(_has_ended(stage, tenant, since=log) for tenant, log in before.items()), "three syncs to end", 240
     )
     assert {log.sync_type for tenant in TENANTS if (log := _newest(stage, tenant))} == {SyncMode.FULL}
     page.goto(stage.url("/runs?view=backfills"))
-    page.sees("Completed", seconds=60)
+    page.sees("Completed", seconds=120)
     shoot("backfill")
     page.goto(stage.url(f"{PEOPLE}?view=partitions"))
     page.sees("Missing (0)", *TENANTS)
@@ -78,19 +79,41 @@ def test_a_revoked_grant_fails_the_run_and_the_check_says_who_must_do_what(
     _connect_with_a_dead_token(stage, tenant)
     _choose(stage, page, tenant)
     page.click("button", "Launch 1 run")
-    page.wait(lambda: _has_ended(stage, tenant, since=None), "the sync to fail", 60)
+    page.wait(lambda: _has_ended(stage, tenant, since=None), "the sync to fail", 120)
     log = _newest(stage, tenant)
     assert log is not None
     page.goto(stage.url(f"/runs/{log.dagster_run_id}"))
-    page.sees("Failure", seconds=60)
+    page.sees("Failure", seconds=120)
     shoot("failed-run")
     page.goto(stage.url(f"{PEOPLE}?view=checks&checkDetail=authentication"))
     page.sees("authentication", "Execute")
     page.click("button", "Execute")
-    page.sees(tenant, f"gtmc connectors connect --tenant {tenant}", "what to do", seconds=60)
+    page.sees("Failed", f"gtmc connectors connect --tenant {tenant}", seconds=60)
     shoot("failed-check")
+    page.click("*", "[Show Markdown]")
+    page.sees("what to do")
+    shoot("failed-check-findings")
     row = require_connector(stage.database, tenant, "salesforce")
     disconnect(stage.database, tenant, row.id)
+
+
+def test_accepting_the_agreement_of_office_365_makes_a_partition_and_its_first_sync(
+    stage: Stage, page: Page, shoot: Shoot
+) -> None:
+    tenant = "globex"
+    add_connector(stage.database, tenant, "o365")
+    demo_browser.connect(tenant, "o365", stage.settings.ca_file)
+    assert not _are_partitions(stage, page, "o365", (tenant,))
+    shoot("consent-missing")
+    demo_setup.gtmc("o365", "accept-dpa", "--tenant", tenant, "--by", "ada")
+    page.wait(lambda: _are_partitions(stage, page, "o365", (tenant,)), "the partition to come", 120)
+    page.wait(lambda: _has_ended(stage, tenant, since=None, connector="o365"), "the first full sync to end", 120)
+    log = _newest(stage, tenant, "o365")
+    assert log is not None
+    assert (log.sync_type, log.requested_by) == (SyncMode.FULL, "dagster")
+    page.goto(stage.url("/assets/o365/canonical/activities?view=partitions&partition=globex"))
+    page.sees("Missing (0)", "duration_seconds", seconds=60)
+    shoot("consent-given")
 
 
 def _choose(stage: Stage, page: Page, *tenants: str) -> None:
@@ -99,9 +122,16 @@ def _choose(stage: Stage, page: Page, *tenants: str) -> None:
     page.goto(stage.url(GRAPH))
     page.click("button", "Materialize all…")
     page.sees("Partition selection")
-    page.click("*", "Select a partition or create one")
+    page.wait(lambda: _lists_partitions(page), "the list of partitions")
     for tenant in tenants:
         page.click("span", tenant)
+    page.click("*", "Launch runs to materialize 10 assets")  # closes the list, which may cover the button
+
+
+def _lists_partitions(page: Page) -> bool:
+    """Open the list; a click that came before there was anything to list has opened nothing."""
+    page.click("*", "Select a partition or create one")
+    return page.soon(lambda: page.has("*", "Select all", exact=False), 3)
 
 
 def _are_partitions(stage: Stage, page: Page, connector: str, tenants: tuple[str, ...]) -> bool:
