@@ -63,7 +63,8 @@ class Scope:
     def entries(self, entity: Entity) -> list[dict[str, Any]]:
         """The documented objects in force: saved ones as they are stored, else the defaults."""
         if entity in self.saved:
-            return [dict(entry) for entry in self.saved[entity].entries]
+            stored: Sequence[Any] = self.saved[entity].entries  # other writers may have left anything in there
+            return [dict(entry) if isinstance(entry, Mapping) else {"entry": entry} for entry in stored]
         return [entry.as_dict() for entry in connector_of(self.row.type).default_mappings()[entity]]
 
     def compiled(

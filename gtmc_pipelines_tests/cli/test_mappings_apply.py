@@ -18,12 +18,15 @@ from gtmc_pipelines.settings import load_settings
 from gtmc_pipelines.storage import renormalize as pages
 from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines.storage.mappings import save_mapping
+from gtmc_pipelines.storage.statements import run
 from gtmc_pipelines.workflows.activities import renormalize
 from gtmc_pipelines_tests.cli.mapping_scene import MappingScene, custom
 from gtmc_pipelines_tests.workflows.conftest import running_worker
 from gtmc_pipelines_tests.workflows.scripted import Gate
 
 pytestmark = pytest.mark.services
+
+_SPOIL = """UPDATE field_mappings SET mappings = '["no entry"]' WHERE tenant_id = %(tenant)s"""
 
 
 @pytest.fixture
@@ -210,9 +213,14 @@ def test_an_apply_left_alone_goes_on_and_the_next_one_waits_for_it(
 
 
 def test_a_saved_mapping_that_does_not_compile_is_told_before_anything_starts(working: MappingScene) -> None:
-    entries = [{"sourceField": "LastName", "targetField": "lastName", "transform": "sideways"}]
-    save_mapping(working.database, working.tenant, working.row.id, Entity.PERSON, entries)
+    entry = {"sourceField": "LastName", "targetField": "lastName", "transform": "sideways"}
+    save_mapping(working.database, working.tenant, working.row.id, Entity.PERSON, [entry])
     for error in (working.refused("apply"), working.refused("preview", "--entity", "person")):
         assert error.code == "bad_saved_mapping"
         assert "gtmc mappings reset" in error.next_step
     assert "sideways" in working.done("show").stdout
+    with working.database.tenant(working.tenant) as handle:
+        run(handle, _SPOIL, {"tenant": working.tenant})
+    assert working.refused("apply").code == "bad_saved_mapping"
+    assert working.asked("show", "--entity", "person") == [{"entry": "no entry"}]
+    assert "person: own mapping" in working.done("show").stdout
