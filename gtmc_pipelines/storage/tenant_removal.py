@@ -68,7 +68,9 @@ def remove_tenant(
                 resource_id=tenant_id,
                 changes={"rows": counts},
             )
-    except (ProgrammingError, psycopg.errors.InsufficientPrivilege):
+    except ProgrammingError as error:
+        if not isinstance(error.orig, psycopg.errors.InsufficientPrivilege):
+            raise
         raise Misuse(
             "eraser_not_granted",
             f"This PostgreSQL login may not act as {ERASER_ROLE}.",

@@ -1,7 +1,8 @@
 """Tombstones: keyed hashes of erased people, so that the next sync doesn't bring them back.
 
-The key is a tenant's own, drawn when its first person is erased and sealed like any credential: a
-rotation of the key ring must not forget who was erased, and the hashes can't be made anew.
+The key is a tenant's own, drawn when its first person is erased and sealed like any credential
+(`storage.rotation` seals it again with them): a change of keys must not forget who was erased, and
+the hashes can't be made anew.
 """
 
 from __future__ import annotations
@@ -65,13 +66,6 @@ def add(
     return added + run(handle, _ADD, values | {"kind": "external_id", "marks": of_ids})
 
 
-def reseal(database: Database, ring: KeyRing, tenant_id: str) -> bool:
-    """Seal a tenant's tombstone key again with the active key; False when there was nothing to do."""
-    with database.tenant(tenant_id) as handle:
-        sealed = _stored(handle, tenant_id)
-        return sealed is not None and _renewed(handle, ring, tenant_id, sealed)
-
-
 def _pseudonyms(handle: Handle, ring: KeyRing, tenant_id: str) -> Pseudonyms:
     sealed = _stored(handle, tenant_id)
     if sealed is None:
@@ -83,20 +77,19 @@ def _pseudonyms(handle: Handle, ring: KeyRing, tenant_id: str) -> Pseudonyms:
         sealed = _stored(handle, tenant_id)  # another erasure's, if it was first
         assert sealed is not None
     key = ring.open(sealed, _place(tenant_id)).reveal()
-    _renewed(handle, ring, tenant_id, sealed)
+    _renew(handle, ring, tenant_id, sealed)
     return Pseudonyms(bytes.fromhex(key))
 
 
-def _renewed(handle: Handle, ring: KeyRing, tenant_id: str, sealed: str) -> bool:
+def _renew(handle: Handle, ring: KeyRing, tenant_id: str, sealed: str) -> None:
     if not ring.needs_reseal(sealed):
-        return False
+        return
     place = _place(tenant_id)
     run(
         handle,
         "UPDATE erasure_keys SET sealed = %(new)s WHERE tenant_id = %(t)s AND sealed = %(old)s",
         {"t": tenant_id, "old": sealed, "new": ring.seal(ring.open(sealed, place).reveal(), place)},
     )
-    return True
 
 
 def _stored(handle: Handle, tenant_id: str) -> str | None:

@@ -7,7 +7,9 @@ import json
 import uuid
 from typing import Any
 
+import psycopg
 import pytest
+from sqlalchemy import URL, make_url
 from typer.testing import CliRunner
 
 from gtmc_pipelines.cli.main import app
@@ -20,7 +22,8 @@ from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines.storage.person_erasure import erase_person
 from gtmc_pipelines.storage.person_search import find_person, identify
 from gtmc_pipelines.storage.statements import rows, run
-from gtmc_pipelines.storage.tenants import add_tenant
+from gtmc_pipelines.storage.tenant_removal import remove_tenant
+from gtmc_pipelines.storage.tenants import add_tenant, require_tenant
 from gtmc_pipelines.workflows.composition import key_ring
 from gtmc_pipelines_tests.workflows.conftest import KEY, Stage
 from gtmc_pipelines_tests.workflows.scripted import STAMP
@@ -223,6 +226,29 @@ def test_a_tenant_is_not_removed_while_a_sync_runs(synced: Stage) -> None:
     assert isinstance(result.exception, Misuse)
     assert result.exception.code == "sync_running"
     assert len(synced.ids()) == 3
+
+
+def test_a_login_that_may_not_act_as_the_eraser_is_told_so_and_nothing_is_removed(
+    postgres_url: str, database: Database, tenant: str
+) -> None:
+    login = f"login_{uuid.uuid4().hex[:10]}"
+    owner, plain = make_url(postgres_url), make_url(postgres_url).set(username=login, password=login)
+    with psycopg.connect(_libpq(owner), autocommit=True) as superuser:
+        superuser.execute(f"CREATE ROLE {login} LOGIN PASSWORD '{login}'")
+        superuser.execute(f"GRANT gtmc_app, gtmc_fleet, gtmc_operator TO {login}")
+        poor = Database(plain.render_as_string(hide_password=False))
+        try:
+            with pytest.raises(Misuse, match="gtmc_eraser") as raised:
+                remove_tenant(poor, tenant, actor="test")
+        finally:
+            poor.close()
+            superuser.execute(f"REVOKE gtmc_app, gtmc_fleet, gtmc_operator FROM {login}; DROP ROLE {login}")
+    assert raised.value.code == "eraser_not_granted"
+    assert require_tenant(database, tenant).id == tenant
+
+
+def _libpq(url: URL) -> str:
+    return url.set(drivername="postgresql").render_as_string(hide_password=False)
 
 
 def _base64() -> str:

@@ -16,7 +16,7 @@ from gtmc_pipelines.model.connector_types import ConnectorType
 from gtmc_pipelines.model.counters import Counts
 from gtmc_pipelines.model.entities import Entity
 from gtmc_pipelines.model.records import Page, RejectedRecord, RowMapper, SourceRecord
-from gtmc_pipelines.storage import leases, tombstones
+from gtmc_pipelines.storage import leases, rotation, tombstones
 from gtmc_pipelines.storage.batch import Batch
 from gtmc_pipelines.storage.batch_writer import BatchWriter
 from gtmc_pipelines.storage.engine import Database
@@ -169,8 +169,8 @@ def test_tombstones_outlive_the_key_they_were_sealed_with(database: Database, te
     old, new = os.urandom(32), os.urandom(32)
     events.ring = KeyRing(old)
     events.erase()
-    assert tombstones.reseal(database, KeyRing(new, [old]), tenant)
-    assert not tombstones.reseal(database, KeyRing(new, [old]), tenant)
+    assert rotation.reseal(database, KeyRing(new, [old]), tenant, actor="test").secrets == 1
+    assert rotation.take_census(database, KeyRing(new), tenant).left(KeyRing(new)) == 0
     stones = tombstones.load(database, KeyRing(new), tenant)
     assert stones is not None
     assert stones.marks("customerio").is_in(f"To: {ANN}")
