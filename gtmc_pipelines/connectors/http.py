@@ -115,7 +115,15 @@ class VendorSession(requests.Session):
         """Wait, unless the session is closed meanwhile: then Retry (`session_closed`)."""
         self._sleep(seconds)
         if self._closed.is_set():
-            raise Retry("session_closed", f"The session with {self.vendor} was closed while it waited.")
+            raise self._closed_fault()
+
+    def stand_by(self, seconds: float) -> None:
+        """Wait as `pause` does, and really, also where a test only notes the waits: for a pace's turns."""
+        if self._closed.wait(seconds):
+            raise self._closed_fault()
+
+    def _closed_fault(self) -> Retry:
+        return Retry("session_closed", f"The session with {self.vendor} was closed while it waited.")
 
     def _attempt(self, request: requests.PreparedRequest, kwargs: dict[str, Any]) -> requests.Response:
         self.before_attempt(request)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
+import requests
 from tenacity import RetryCallState
 
 from gtmc_pipelines.model.errors import Retry
@@ -25,6 +26,11 @@ class Transient(Retry):
 def is_transient_status(status: int) -> bool:
     """True for answers that are worth another attempt with any vendor: 408, 420, 425, 429 and 5xx but 501."""
     return status in _TRANSIENT or (status >= 500 and status != 501)
+
+
+def is_maintenance_page(response: requests.Response) -> bool:
+    """True for HTML with status 200 in place of JSON, which some vendors answer while they are down."""
+    return response.status_code == 200 and response.headers.get("Content-Type", "").startswith("text/html")
 
 
 def retry_after_seconds(header: str | None, now: datetime) -> float | None:

@@ -14,7 +14,7 @@ from typing import Any
 from gtmc_pipelines.cli.truth import o365 as truth
 from gtmc_pipelines.connectors.contract import ConnectorSettings, HttpLimits
 from gtmc_pipelines.connectors.login import HeldCredentials
-from gtmc_pipelines.connectors.o365.api import O365Session, open_session
+from gtmc_pipelines.connectors.o365.api import O365Session
 from gtmc_pipelines.connectors.o365.connector import O365Connector
 from gtmc_pipelines.connectors.o365.streams import read_mailbox
 from gtmc_pipelines.model.catalog import STREAMS
@@ -69,7 +69,7 @@ class Directory:
     @contextmanager
     def session(self, sleep: Callable[[float], Any] | None = None, **options: Any) -> Iterator[O365Session]:
         held = HeldCredentials({"directory_id": Secret(self.org["directory_id"])})
-        opened = open_session(held, self.settings(**options), sleep=sleep or self.waits.append)
+        opened = O365Session(held, self.settings(**options), sleep=sleep or self.waits.append)
         try:
             yield opened
         finally:

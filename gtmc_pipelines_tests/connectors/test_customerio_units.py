@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from gtmc_pipelines.connectors import positions
 from gtmc_pipelines.connectors.customerio import checkpoint, defaults
 from gtmc_pipelines.connectors.customerio.ahead import checked
 from gtmc_pipelines.connectors.customerio.behavioral_events import is_behavior
@@ -98,9 +99,7 @@ def test_a_damaged_checkpoint_or_watermark_asks_for_a_full_sync() -> None:
     with pytest.raises(Broken) as caught:
         checkpoint.since(ReadFrom(SyncMode.INCREMENTAL, NOW, "yesterday"), timedelta(0))
     assert "full sync" in caught.value.next_step
-    assert checkpoint.decode(checkpoint.encode(checkpoint.Checkpoint("MDAwMg", 7))) == checkpoint.Checkpoint(
-        "MDAwMg", 7
-    )
+    assert checkpoint.decode(positions.encode(checkpoint.Checkpoint("MDAwMg", 7))) == checkpoint.Checkpoint("MDAwMg", 7)
 
 
 @pytest.mark.parametrize(

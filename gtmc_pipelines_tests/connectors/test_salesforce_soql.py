@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
+from gtmc_pipelines.connectors import positions
 from gtmc_pipelines.connectors.salesforce import checkpoint
 from gtmc_pipelines.connectors.salesforce.checkpoint import BulkCheckpoint, RestCheckpoint
 from gtmc_pipelines.connectors.salesforce.soql import Position, Selection, literal, quoted_id
@@ -62,7 +63,7 @@ def test_checkpoints_survive_the_round_trip() -> None:
         RestCheckpoint(None, UNTIL, "003xx000003DGb2AAG", 250),
         BulkCheckpoint("750R0000000zlh9IAA", "MTAwMDA"),
     ):
-        assert checkpoint.decode(checkpoint.encode(point)) == point
+        assert checkpoint.decode(positions.encode(point)) == point
 
 
 @pytest.mark.parametrize(

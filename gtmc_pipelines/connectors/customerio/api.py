@@ -10,14 +10,15 @@ import msgspec
 import requests
 
 from gtmc_pipelines.connectors.contract import ConnectorSettings, CredentialSource
+from gtmc_pipelines.connectors.conversation import Conversation
 from gtmc_pipelines.connectors.customerio.errors import CONNECT_AGAIN, VENDOR, fault_of, is_busy_second
 from gtmc_pipelines.connectors.customerio.hosts import base_url, probe_url
 from gtmc_pipelines.connectors.error_rules import for_tenant
 from gtmc_pipelines.connectors.http import Clock, Sleep, VendorSession, utc_now
 from gtmc_pipelines.connectors.json_pages import decode_page
 from gtmc_pipelines.connectors.pacing import Pace
-from gtmc_pipelines.connectors.retry import Transient
-from gtmc_pipelines.model.errors import Reauthorize, Retry
+from gtmc_pipelines.connectors.retry import Transient, is_maintenance_page
+from gtmc_pipelines.model.errors import Reauthorize
 from gtmc_pipelines.vault.secret import Secret
 
 REQUESTS_PER_SECOND = 10
@@ -43,13 +44,13 @@ class CustomerioHttp(VendorSession):
         super().__init__(VENDOR, settings, clock=clock, sleep=sleep)
         self._key = key
         rate = float(settings.options.get("requests_per_second") or REQUESTS_PER_SECOND)
-        self._pace = Pace(1, 1 / (rate * (1 - KEPT_FREE)), sleep=self._stand_by)
+        self._pace = Pace(1, 1 / (rate * (1 - KEPT_FREE)), sleep=self.stand_by)
         self._held_until = 0.0
         self._counting = threading.Lock()
 
     def is_transient(self, response: requests.Response) -> bool:
         """Besides the usual: a maintenance page. A 429 only when it is about the last second, not the day."""
-        if response.status_code == 200 and response.headers.get("Content-Type", "").startswith("text/html"):
+        if is_maintenance_page(response):
             return True
         if response.status_code == 429:
             return is_busy_second(429, bool(response.headers.get("Retry-After")), response.content)
@@ -77,13 +78,8 @@ class CustomerioHttp(VendorSession):
                     self._held_until = max(self._held_until, time.monotonic() + fault.after_seconds)
             raise
 
-    def _stand_by(self, seconds: float) -> None:
-        """The pace's wait: really waited, also where a test only notes the others."""
-        if self._closed.wait(seconds):
-            raise Retry("session_closed", "The session with Customer.io was closed while it waited.")
 
-
-class CustomerioSession:
+class CustomerioSession(Conversation[CustomerioHttp]):
     """An authenticated conversation with one workspace; its calls give bodies as they came."""
 
     def __init__(
@@ -98,19 +94,9 @@ class CustomerioSession:
         if not key:
             next_step = for_tenant(CONNECT_AGAIN, settings.tenant_id)
             raise Reauthorize("not_connected", f"{VENDOR} is not connected.", next_step=next_step)
-        self.settings = settings
-        self.http = CustomerioHttp(key, settings, clock=clock, sleep=sleep)
+        super().__init__(settings, CustomerioHttp(key, settings, clock=clock, sleep=sleep))
         self.base_url = base_url(settings)
         self.credentials = credentials
-
-    @property
-    def usage(self) -> dict[str, int]:
-        """Requests made."""
-        return self.http.usage
-
-    def close(self) -> None:
-        """Close connections and end any waiting."""
-        self.http.close()
 
     def probe(self) -> None:
         """The cheap call that proves a key. Raises Reauthorize when it is refused."""
@@ -140,10 +126,3 @@ class CustomerioSession:
         """A numeric option."""
         value = self.settings.options.get(name)
         return default if value is None else int(value)
-
-
-def open_session(
-    credentials: CredentialSource, settings: ConnectorSettings, *, clock: Clock = utc_now, sleep: Sleep | None = None
-) -> CustomerioSession:
-    """A session from the stored key. Raises Reauthorize when there is none."""
-    return CustomerioSession(credentials, settings, clock=clock, sleep=sleep)

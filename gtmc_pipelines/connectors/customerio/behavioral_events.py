@@ -23,6 +23,7 @@ from gtmc_pipelines.connectors.customerio.payloads import (
     raw_of,
 )
 from gtmc_pipelines.connectors.json_pages import decode_page
+from gtmc_pipelines.connectors.positions import encode
 from gtmc_pipelines.model.records import Page, ReadFrom, RejectedRecord, SourceRecord
 
 DEFAULT_OVERLAP_MINUTES = 60
@@ -72,7 +73,7 @@ def read_behavioral_events(session: CustomerioSession, start: ReadFrom) -> Itera
             if not listed.next or taken.is_past:
                 yield Page(taken.records, None, checkpoints.watermark_of(start), taken.rejects, taken.skipped)
                 return
-            text = checkpoints.encode(checkpoints.Checkpoint(listed.next, low))
+            text = encode(checkpoints.Checkpoint(listed.next, low))
             yield Page(taken.records, text, None, taken.rejects, taken.skipped)
 
 

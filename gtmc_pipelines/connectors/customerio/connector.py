@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 
 from gtmc_pipelines.connectors.contract import ConnectorSettings, CredentialSource
-from gtmc_pipelines.connectors.customerio.api import CustomerioSession, open_session
+from gtmc_pipelines.connectors.customerio.api import CustomerioSession
 from gtmc_pipelines.connectors.customerio.auth import in_region, refusal_of, wrong_region
 from gtmc_pipelines.connectors.customerio.defaults import DEFAULT_MAPPINGS
 from gtmc_pipelines.connectors.customerio.email_events import COUNT, LEAVE_OUT
@@ -82,7 +82,7 @@ class CustomerioConnector:
 
     def authenticate(self, credentials: CredentialSource, settings: ConnectorSettings) -> CustomerioSession:
         """A session from the stored key; no call is made."""
-        return open_session(credentials, settings)
+        return CustomerioSession(credentials, settings)
 
     def health_check(self, session: CustomerioSession) -> Health:
         """Asks for the workspace; a refused key is tried in the other region, to say what is wrong."""

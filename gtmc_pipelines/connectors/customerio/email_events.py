@@ -30,6 +30,7 @@ from gtmc_pipelines.connectors.customerio.payloads import (
     raw_of,
 )
 from gtmc_pipelines.connectors.json_pages import decode_page
+from gtmc_pipelines.connectors.positions import encode
 from gtmc_pipelines.model.records import Page, ReadFrom, RejectedRecord, SourceRecord
 
 WINDOW_SECONDS = 30 * 86_400
@@ -77,7 +78,7 @@ def read_email_events(session: CustomerioSession, start: ReadFrom) -> Iterator[P
                 following = checkpoints.Checkpoint(listed.next, begin) if listed.next else None
                 if following is None and end < high:
                     following = checkpoints.Checkpoint("", end + 1)
-                text = checkpoints.encode(following) if following else None
+                text = encode(following) if following else None
                 mark = None if following else checkpoints.watermark_of(start)
                 yield Page(split.records, text, mark, split.rejects, split.skipped)
             cursor = ""

@@ -21,6 +21,7 @@ from gtmc_pipelines.connectors.customerio.payloads import (
     payload_of,
 )
 from gtmc_pipelines.connectors.json_pages import decode_page
+from gtmc_pipelines.connectors.positions import encode
 from gtmc_pipelines.model.errors import SyncFault
 from gtmc_pipelines.model.records import Page, ReadFrom, RejectedRecord, SourceRecord
 
@@ -99,7 +100,7 @@ class _Reader:
                     records.append(one)
         if not pending.next:
             return Page(records, None, watermark, rejects)
-        return Page(records, checkpoints.encode(checkpoints.Checkpoint(pending.next)), rejects=rejects)
+        return Page(records, encode(checkpoints.Checkpoint(pending.next)), rejects=rejects)
 
     def _search(self, start: str) -> Listed[list[msgspec.Raw]]:
         limit = min(MOST_PEOPLE, self.session.option("page_records", MOST_PEOPLE))

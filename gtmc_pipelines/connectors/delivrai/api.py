@@ -10,13 +10,14 @@ import msgspec
 import requests
 
 from gtmc_pipelines.connectors.contract import ConnectorSettings, CredentialSource
+from gtmc_pipelines.connectors.conversation import Conversation
 from gtmc_pipelines.connectors.delivrai.dialect import Dialect, dialect_of
 from gtmc_pipelines.connectors.delivrai.errors import NEW_KEY, VENDOR, fault_of
 from gtmc_pipelines.connectors.error_rules import for_tenant
 from gtmc_pipelines.connectors.http import Clock, Sleep, VendorSession, utc_now
 from gtmc_pipelines.connectors.json_pages import decode_page
 from gtmc_pipelines.connectors.pacing import Pace
-from gtmc_pipelines.model.errors import Broken, Reauthorize, Retry
+from gtmc_pipelines.model.errors import Broken, Reauthorize
 from gtmc_pipelines.vault.secret import Secret
 
 KEPT_FREE = 0.2
@@ -47,7 +48,7 @@ class DelivraiHttp(VendorSession):
         super().__init__(VENDOR, settings, clock=clock, sleep=sleep)
         self._secret_headers = headers
         # evenly, not in bursts: the next session of the same sync may start at once
-        self._pace = Pace(1, 1 / (pace * (1 - KEPT_FREE)), sleep=self._stand_by)
+        self._pace = Pace(1, 1 / (pace * (1 - KEPT_FREE)), sleep=self.stand_by)
 
     def before_attempt(self, request: requests.PreparedRequest) -> None:
         """Keep the pace, further attempts included."""
@@ -64,13 +65,8 @@ class DelivraiHttp(VendorSession):
             raise fault_of(response.status_code, response.content, place, self._settings.tenant_id)
         return response
 
-    def _stand_by(self, seconds: float) -> None:
-        """The pace's wait: really waited, also where waits after bad answers are only noted."""
-        if self._closed.wait(seconds):
-            raise Retry("session_closed", f"The session with {VENDOR} was closed while it waited.")
 
-
-class DelivraiSession:
+class DelivraiSession(Conversation[DelivraiHttp]):
     """An authenticated conversation with Delivr.ai on behalf of one tenant; safe to share between threads."""
 
     def __init__(
@@ -81,24 +77,14 @@ class DelivraiSession:
         clock: Clock = utc_now,
         sleep: Sleep | None = None,
     ) -> None:
-        self.settings = settings
         self.dialect = dialect_of(settings.options, settings.sandbox_hosts)
         headers = _headers(credentials, self.dialect, settings.tenant_id)
-        self.http = DelivraiHttp(headers, settings, self.dialect.requests_per_second, clock, sleep)
-
-    @property
-    def usage(self) -> dict[str, int]:
-        """Requests made."""
-        return self.http.usage
+        super().__init__(settings, DelivraiHttp(headers, settings, self.dialect.requests_per_second, clock, sleep))
 
     @property
     def health_url(self) -> str:
         """What a health check calls."""
         return self.dialect.url(self.dialect.health_path)
-
-    def close(self) -> None:
-        """Close connections and end any waiting."""
-        self.http.close()
 
     def probe(self) -> bytes:
         """The answer of the health path. Raises Reauthorize when the key is refused."""

@@ -14,8 +14,8 @@ from gtmc_pipelines.connectors.delivrai.api import DelivraiSession
 from gtmc_pipelines.connectors.delivrai.dialect import Dialect
 from gtmc_pipelines.connectors.delivrai.envelope import envelope_of
 from gtmc_pipelines.connectors.delivrai.walk import Fetched, Place, Step, walk
+from gtmc_pipelines.connectors.positions import damaged_checkpoint, damaged_watermark, decoded, encode, watermark_of
 from gtmc_pipelines.model.errors import Broken
-from gtmc_pipelines.model.phases import SyncMode
 from gtmc_pipelines.model.records import Page, ReadFrom, SourceRecord
 
 SIGNALS, ENRICHMENT = "intent_signals", "company_enrichment"
@@ -37,7 +37,7 @@ _CHECKPOINT = msgspec.json.Decoder(Checkpoint)
 
 def read_stream(session: DelivraiSession, stream: str, start: ReadFrom) -> Iterator[Page]:
     """Pages of a stream. Raises a SyncFault by whose turn it is."""
-    checkpoint = _decoded(start.checkpoint)
+    checkpoint = decoded(start.checkpoint, _CHECKPOINT) if start.checkpoint else None
     if stream == ENRICHMENT:
         return _enrichment(session, start, checkpoint)
     return _signals(session, start, checkpoint)
@@ -68,31 +68,24 @@ def _page(
         yield Page(kept, None, until.astimezone(UTC).isoformat(), rejects, skipped)
     elif kept or rejects or skipped:
         checkpoint = Checkpoint(lower, step.next.chain, step.next.cursor)
-        yield Page(kept, msgspec.json.encode(checkpoint).decode(), None, rejects, skipped)
+        yield Page(kept, encode(checkpoint), None, rejects, skipped)
 
 
 def _place(checkpoint: Checkpoint | None) -> Place:
     return Place(checkpoint.chain, checkpoint.cursor) if checkpoint else Place()
 
 
-def _decoded(text: str | None) -> Checkpoint | None:
-    try:
-        return _CHECKPOINT.decode(text) if text else None
-    except msgspec.MsgspecError:
-        raise Broken("bad_checkpoint", "The stored checkpoint is damaged.", next_step="Run a full sync.") from None
-
-
 def _lower(session: DelivraiSession, start: ReadFrom) -> datetime:
     """Start of a read: 90 days back at first, else the watermark less what may have arrived late."""
     first = start.until - timedelta(days=session.dialect.first_days)
-    if start.mode is SyncMode.FULL or not start.watermark:
+    watermark = watermark_of(start)
+    if watermark is None:
         return first.astimezone(UTC)
     try:
-        watermark = datetime.fromisoformat(start.watermark)
         look_back = max(session.settings.overlap, timedelta(hours=session.dialect.lookback_hours))
         return (watermark - look_back).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise Broken("bad_watermark", "The stored watermark is damaged.", next_step="Run a full sync.") from None
+        raise damaged_watermark() from None
 
 
 @dataclass(frozen=True)
@@ -200,7 +193,7 @@ def _offset(cursor: str) -> int:
     try:
         return int(cursor or "0")
     except ValueError:
-        raise Broken("bad_checkpoint", "The stored checkpoint is damaged.", next_step="Run a full sync.") from None
+        raise damaged_checkpoint() from None
 
 
 def _iso(moment: datetime) -> str:

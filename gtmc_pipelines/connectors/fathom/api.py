@@ -15,11 +15,13 @@ import msgspec
 import requests
 
 from gtmc_pipelines.connectors.contract import ConnectorSettings, CredentialSource
+from gtmc_pipelines.connectors.conversation import Conversation
 from gtmc_pipelines.connectors.fathom import auth
 from gtmc_pipelines.connectors.fathom.errors import fault_of
 from gtmc_pipelines.connectors.http import Clock, Sleep, VendorSession, utc_now
 from gtmc_pipelines.connectors.json_pages import decode_page
 from gtmc_pipelines.connectors.pacing import Pace
+from gtmc_pipelines.connectors.retry import is_maintenance_page
 from gtmc_pipelines.model.errors import Broken
 
 DEFAULT_LIMIT, DEFAULT_HEAVY_LIMIT, DEFAULT_SECONDS = 60, 30, 60
@@ -60,8 +62,7 @@ class FathomHttp(VendorSession):
 
     def is_transient(self, response: requests.Response) -> bool:
         """Besides the usual: a maintenance page in place of JSON."""
-        is_page = response.status_code == 200 and response.headers.get("Content-Type", "").startswith("text/html")
-        return is_page or super().is_transient(response)
+        return is_maintenance_page(response) or super().is_transient(response)
 
     def wish_of(self, response: requests.Response) -> float | None:
         """`Retry-After`, which Fathom doesn't document but SDKs obey; else what is left of the window."""
@@ -101,7 +102,7 @@ class FathomHttp(VendorSession):
         return Pace(limit, seconds, sleep=self.pause)
 
 
-class FathomSession:
+class FathomSession(Conversation[FathomHttp]):
     """An authenticated conversation on behalf of whoever the key belongs to."""
 
     def __init__(
@@ -112,22 +113,12 @@ class FathomSession:
         clock: Clock = utc_now,
         sleep: Sleep | None = None,
     ) -> None:
-        self.settings = settings
-        self.http = FathomHttp(credentials, settings, clock=clock, sleep=sleep)
-
-    @property
-    def usage(self) -> Mapping[str, int]:
-        """Requests made, `api_left` and `api_limit` of the current window."""
-        return self.http.usage
+        super().__init__(settings, FathomHttp(credentials, settings, clock=clock, sleep=sleep))
 
     @property
     def probe_url(self) -> str:
         """The address the health check calls."""
         return self.http.profile.base_url + self.http.profile.probe_path
-
-    def close(self) -> None:
-        """Close connections and end any waiting."""
-        self.http.close()
 
     def probe(self) -> None:
         """The cheapest authenticated call. Raises by the vendor's refusal."""

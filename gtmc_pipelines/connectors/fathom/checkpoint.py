@@ -6,6 +6,7 @@ import re
 
 import msgspec
 
+from gtmc_pipelines.connectors import positions
 from gtmc_pipelines.model.errors import Broken
 
 KEPT_IDS, KEPT_CURSORS = 30, 20
@@ -27,17 +28,9 @@ class Checkpoint(msgspec.Struct, frozen=True, omit_defaults=True):
 _DECODER = msgspec.json.Decoder(Checkpoint)
 
 
-def encode(checkpoint: Checkpoint) -> str:
-    """As text for a page."""
-    return msgspec.json.encode(checkpoint).decode()
-
-
 def decode(text: str) -> Checkpoint:
     """From a page's text. Raises Broken for anything else."""
-    try:
-        checkpoint = _DECODER.decode(text)
-    except msgspec.MsgspecError:
-        raise Broken("bad_checkpoint", "The stored checkpoint is damaged.", next_step="Run a full sync.") from None
+    checkpoint = positions.decoded(text, _DECODER)
     checked_cursor(checkpoint.cursor)
     return checkpoint
 

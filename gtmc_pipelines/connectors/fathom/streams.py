@@ -22,11 +22,10 @@ from gtmc_pipelines.connectors.fathom.checkpoint import (
     Checkpoint,
     checked_cursor,
     decode,
-    encode,
 )
 from gtmc_pipelines.connectors.fathom.records import Envelope, envelope_of, records_of
+from gtmc_pipelines.connectors.positions import encode, watermark_of
 from gtmc_pipelines.model.errors import Broken
-from gtmc_pipelines.model.phases import SyncMode
 from gtmc_pipelines.model.records import Page, ReadFrom, SourceRecord
 
 DEFAULT_LOOKBACK_DAYS = 14
@@ -42,12 +41,9 @@ def read_meetings(session: FathomSession, start: ReadFrom) -> Iterator[Page]:
 
 def _lower(options: Mapping[str, Any], overlap: timedelta, start: ReadFrom) -> datetime | None:
     """Start of the window: the watermark less look-back and overlap. Raises Broken for a damaged watermark."""
-    if start.mode is SyncMode.FULL or not start.watermark:
+    watermark = watermark_of(start)
+    if watermark is None:
         return None
-    try:
-        watermark = datetime.fromisoformat(start.watermark)
-    except ValueError:
-        raise Broken("bad_watermark", "The stored watermark is damaged.", next_step="Run a full sync.") from None
     days = options.get("lookback_days")
     return watermark - timedelta(days=DEFAULT_LOOKBACK_DAYS if days is None else int(days)) - overlap
 

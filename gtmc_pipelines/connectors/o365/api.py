@@ -16,6 +16,7 @@ import msgspec
 import requests
 
 from gtmc_pipelines.connectors.contract import ConnectorSettings, CredentialSource
+from gtmc_pipelines.connectors.conversation import Conversation
 from gtmc_pipelines.connectors.http import Clock, Sleep, VendorSession, utc_now
 from gtmc_pipelines.connectors.json_pages import decode_page
 from gtmc_pipelines.connectors.o365.auth import TokenSource, directory_of, graph_url
@@ -104,7 +105,7 @@ class GraphHttp(VendorSession):
             return self._token
 
 
-class O365Session:
+class O365Session(Conversation[GraphHttp]):
     """An authenticated conversation with one directory, under the tenant's lists of domains."""
 
     def __init__(
@@ -117,10 +118,9 @@ class O365Session:
     ) -> None:
         stored = credentials.read()
         directory_of(settings, stored)  # not connected: said before anything is sent
-        self.settings = settings
         self.policy = Policy.of(settings.options)
         self._tokens = TokenSource(settings, stored, clock=clock, sleep=sleep)
-        self.http = GraphHttp(settings, self._tokens, clock=clock, sleep=sleep)
+        super().__init__(settings, GraphHttp(settings, self._tokens, clock=clock, sleep=sleep))
         self.base_url = graph_url(settings)
         self.emitted: set[bytes] = set()  # messages handed over in this session, whichever mailbox had them
         self.denied: set[str] = set()
@@ -212,13 +212,6 @@ class O365Session:
             url = self.checked_link(answer.next_link) if answer.next_link else ""
             if url in seen:
                 raise loop()
-
-
-def open_session(
-    credentials: CredentialSource, settings: ConnectorSettings, *, clock: Clock = utc_now, sleep: Sleep | None = None
-) -> O365Session:
-    """A session from what connecting stored; nothing is called yet. Raises Reauthorize when nothing is stored."""
-    return O365Session(credentials, settings, clock=clock, sleep=sleep)
 
 
 def loop() -> Broken:

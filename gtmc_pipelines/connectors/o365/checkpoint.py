@@ -7,7 +7,7 @@ from enum import StrEnum
 
 import msgspec
 
-from gtmc_pipelines.model.errors import Broken
+from gtmc_pipelines.connectors import positions
 
 MOST_KNOWN = 2_000
 """Messages per mailbox whose removal can be recognized; the newest are kept."""
@@ -59,16 +59,6 @@ class MailboxState(msgspec.Struct, frozen=True, omit_defaults=True):
 _DECODER = msgspec.json.Decoder(MailboxState)
 
 
-def encode(state: MailboxState) -> str:
-    """As text for a page."""
-    return msgspec.json.encode(state).decode()
-
-
 def decode(text: str) -> MailboxState:
     """From a page's text. Raises Broken for anything else."""
-    try:
-        return _DECODER.decode(text)
-    except msgspec.MsgspecError:
-        raise Broken(
-            "bad_checkpoint", "The stored position of a mailbox is damaged.", next_step="Run a full sync."
-        ) from None
+    return positions.decoded(text, _DECODER, "position of a mailbox")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from gtmc_pipelines.connectors.contract import ConnectorSettings, CredentialSource
-from gtmc_pipelines.connectors.o365.api import O365Session, open_session
+from gtmc_pipelines.connectors.o365.api import O365Session
 from gtmc_pipelines.connectors.o365.defaults import DEFAULT_MAPPINGS
 from gtmc_pipelines.connectors.o365.errors import GraphRefusal
 from gtmc_pipelines.connectors.o365.streams import read_mailbox
@@ -52,7 +52,7 @@ class O365Connector:
 
     def authenticate(self, credentials: CredentialSource, settings: ConnectorSettings) -> O365Session:
         """A session of the directory that consented; no call is made."""
-        return open_session(credentials, settings)
+        return O365Session(credentials, settings)
 
     def health_check(self, session: O365Session) -> Health:
         """Asks for one user's id: proves secret, consent and directory permission, and reads no mail."""

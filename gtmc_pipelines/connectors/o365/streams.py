@@ -18,6 +18,7 @@ from gtmc_pipelines.connectors.o365.folders import ROUND_CAP, FolderReader
 from gtmc_pipelines.connectors.o365.lanes import MOST_AT_ONCE
 from gtmc_pipelines.connectors.o365.messages import Answer, Email, Item, Removal, hashed, items_of
 from gtmc_pipelines.connectors.o365.policy import Policy
+from gtmc_pipelines.connectors.positions import encode
 from gtmc_pipelines.model.errors import Reauthorize, Retry
 from gtmc_pipelines.model.phases import SyncMode
 from gtmc_pipelines.model.records import Page, ReadFrom, RejectedRecord, SourceRecord
@@ -75,7 +76,7 @@ class _Walk:
     def pages(self) -> Iterator[Page]:
         """All pages in a fixed order; the last one carries the watermark."""
         if self.state.is_done:
-            yield Page((), None, watermark=checkpoints.encode(self.state))
+            yield Page((), None, watermark=encode(self.state))
             return
         self.readers = {name: self._reader(name) for name in self.state.folders}
         with ThreadPoolExecutor(min(MOST_AT_ONCE, len(self.readers)), thread_name_prefix="o365") as pool:
@@ -122,7 +123,7 @@ class _Walk:
             known.pop(next(iter(known)))
         self.state = msgspec.structs.replace(self.state, folders=folders, known=known)
         skipped = len(answer.value) - len(records) - len(rejects)
-        position = checkpoints.encode(self.state)
+        position = encode(self.state)
         if self.state.is_done:
             return Page(records, None, watermark=position, rejects=rejects, skipped=skipped)
         return Page(records, position, rejects=rejects, skipped=skipped)
@@ -203,7 +204,7 @@ def _nothing(start: ReadFrom) -> Page:
     """The only page of a mailbox that isn't read now; what an earlier read has left stays."""
     if start.watermark:
         return Page((), None, watermark=start.watermark)
-    return Page((), None, watermark=checkpoints.encode(MailboxState("", start.until, start.until)))
+    return Page((), None, watermark=encode(MailboxState("", start.until, start.until)))
 
 
 def _all_denied(refusal: GraphRefusal) -> Reauthorize:

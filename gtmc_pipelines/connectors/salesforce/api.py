@@ -18,8 +18,10 @@ from simple_salesforce.api import Salesforce
 from simple_salesforce.bulk2 import Operation
 
 from gtmc_pipelines.connectors.contract import ConnectorSettings, Credentials, CredentialSource
+from gtmc_pipelines.connectors.conversation import Conversation
 from gtmc_pipelines.connectors.error_rules import outside_contract
 from gtmc_pipelines.connectors.http import Clock, Sleep, VendorSession, utc_now
+from gtmc_pipelines.connectors.retry import is_maintenance_page
 from gtmc_pipelines.connectors.salesforce import auth
 from gtmc_pipelines.connectors.salesforce.errors import VENDOR, error_code, fault_of
 from gtmc_pipelines.model.errors import Broken
@@ -55,7 +57,7 @@ class SalesforceHttp(VendorSession):
     def is_transient(self, response: requests.Response) -> bool:
         """Besides the usual: 406 at the edge, a maintenance page, and two errorCodes that say "busy"."""
         status = response.status_code
-        if status == 200 and response.headers.get("Content-Type", "").startswith("text/html"):
+        if is_maintenance_page(response):
             return True
         if status in {400, 406}:
             return status == 406 or error_code(response.content) in _TRANSIENT_CODES
@@ -125,7 +127,7 @@ class BulkPage:
     next_locator: str
 
 
-class SalesforceSession:
+class SalesforceSession(Conversation[SalesforceHttp]):
     """An authenticated conversation with one org."""
 
     def __init__(
@@ -139,17 +141,11 @@ class SalesforceSession:
         version = str(settings.options.get("api_version") or DEFAULT_API_VERSION)
         if not _API_VERSION.fullmatch(version):
             raise Broken("api_version", f"{version[:20]!r} is no API version.", next_step="Use one like 60.0.")
-        self.settings = settings
-        self.http = SalesforceHttp(credentials, settings, clock=clock, sleep=sleep)
+        super().__init__(settings, SalesforceHttp(credentials, settings, clock=clock, sleep=sleep))
         self._sf = _RawSalesforce(
             instance_url=self.http.instance_url, session_id="kept by the session", version=version, session=self.http
         )
         self._described: dict[str, tuple[FieldInfo, ...]] = {}
-
-    @property
-    def usage(self) -> dict[str, int]:
-        """Requests made, `api_used` and `api_limit`."""
-        return self.http.usage
 
     @property
     def base_url(self) -> str:
@@ -164,10 +160,6 @@ class SalesforceSession:
             version=self._sf.sf_version,
             session=self.http,
         )
-
-    def close(self) -> None:
-        """Close connections and end any waiting."""
-        self.http.close()
 
     def query(self, soql: str, *, page_records: int = 2000, include_deleted: bool = True) -> bytes:
         """First page of a query, `queryAll` unless told otherwise."""

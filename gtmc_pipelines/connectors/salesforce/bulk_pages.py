@@ -9,8 +9,9 @@ from datetime import datetime, timedelta
 
 import msgspec
 
+from gtmc_pipelines.connectors.positions import encode
 from gtmc_pipelines.connectors.salesforce.api import BulkPage, FieldInfo, SalesforceSession
-from gtmc_pipelines.connectors.salesforce.checkpoint import BulkCheckpoint, encode
+from gtmc_pipelines.connectors.salesforce.checkpoint import BulkCheckpoint
 from gtmc_pipelines.connectors.salesforce.soql import Selection, literal
 from gtmc_pipelines.model.errors import Broken, Retry, SyncFault
 from gtmc_pipelines.model.records import Page, RejectedRecord, SourceRecord

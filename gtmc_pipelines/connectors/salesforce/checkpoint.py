@@ -7,6 +7,7 @@ from datetime import datetime
 
 import msgspec
 
+from gtmc_pipelines.connectors import positions
 from gtmc_pipelines.connectors.salesforce.soql import Position
 from gtmc_pipelines.model.errors import Broken
 
@@ -38,17 +39,9 @@ Checkpoint = RestCheckpoint | BulkCheckpoint
 _DECODER: msgspec.json.Decoder[Checkpoint] = msgspec.json.Decoder(Checkpoint)
 
 
-def encode(checkpoint: Checkpoint) -> str:
-    """As text for a page."""
-    return msgspec.json.encode(checkpoint).decode()
-
-
 def decode(text: str) -> Checkpoint:
     """From a page's text. Raises Broken for anything else."""
-    try:
-        checkpoint = _DECODER.decode(text)
-    except msgspec.MsgspecError:
-        raise Broken("bad_checkpoint", "The stored checkpoint is damaged.", next_step="Run a full sync.") from None
+    checkpoint = positions.decoded(text, _DECODER)
     if isinstance(checkpoint, RestCheckpoint) and checkpoint.next_path is not None:
         checked_next_path(checkpoint.next_path)
     return checkpoint

@@ -9,8 +9,9 @@ from datetime import datetime
 import msgspec
 
 from gtmc_pipelines.connectors.json_pages import decode_page
+from gtmc_pipelines.connectors.positions import encode
 from gtmc_pipelines.connectors.salesforce.api import SalesforceSession
-from gtmc_pipelines.connectors.salesforce.checkpoint import RestCheckpoint, checked_next_path, encode
+from gtmc_pipelines.connectors.salesforce.checkpoint import RestCheckpoint, checked_next_path
 from gtmc_pipelines.connectors.salesforce.soql import Position, Selection, literal
 from gtmc_pipelines.model.errors import Broken, Retry
 from gtmc_pipelines.model.records import Page, RejectedRecord, SourceRecord

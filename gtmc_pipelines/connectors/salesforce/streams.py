@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
+from gtmc_pipelines.connectors.positions import damaged_watermark, watermark_of
 from gtmc_pipelines.connectors.salesforce import checkpoint as checkpoints
 from gtmc_pipelines.connectors.salesforce.api import FieldInfo, SalesforceSession
 from gtmc_pipelines.connectors.salesforce.bulk_pages import (
@@ -19,7 +20,6 @@ from gtmc_pipelines.connectors.salesforce.bulk_pages import (
 from gtmc_pipelines.connectors.salesforce.rest_pages import answer_of, read_rest
 from gtmc_pipelines.connectors.salesforce.soql import Selection, is_name, literal
 from gtmc_pipelines.model.errors import Broken, Retry
-from gtmc_pipelines.model.phases import SyncMode
 from gtmc_pipelines.model.records import Page, ReadFrom
 
 DEFAULT_BULK_THRESHOLD = 50_000
@@ -163,13 +163,13 @@ class _Reader:
 
     def _lower(self) -> datetime | None:
         """Start of the window: the watermark less the overlap, for rows that were committed late."""
-        if self.start.mode is SyncMode.FULL or not self.start.watermark:
+        watermark = watermark_of(self.start)
+        if watermark is None:
             return None
         try:
-            watermark = datetime.fromisoformat(self.start.watermark)
             return datetime.fromisoformat(literal(watermark)) - self.session.settings.overlap
         except ValueError:
-            raise Broken("bad_watermark", "The stored watermark is damaged.", next_step="Run a full sync.") from None
+            raise damaged_watermark() from None
 
     def _is_bulk_worthwhile(self) -> bool:
         if self._lower() is not None:
