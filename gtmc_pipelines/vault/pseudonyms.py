@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import os
 
@@ -34,4 +33,4 @@ class Pseudonyms:
         return self._of("external_id", source, external_id)
 
     def _of(self, *parts: str) -> bytes:
-        return hmac.new(self._key, "\0".join(parts).encode("utf-8", "replace"), hashlib.sha256).digest()
+        return hmac.digest(self._key, "\0".join(parts).encode("utf-8", "replace"), "sha256")
