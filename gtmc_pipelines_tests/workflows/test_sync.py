@@ -14,6 +14,7 @@ import pytest
 from gtmc_pipelines.model.connector_types import ConnectorStatus, ConnectorType
 from gtmc_pipelines.model.errors import Broken, Defer, Misuse, Reauthorize, Retry
 from gtmc_pipelines.model.phases import Outcome, SyncMode
+from gtmc_pipelines.storage.audit_entries import list_entries
 from gtmc_pipelines.workflows.client import SyncClient
 from gtmc_pipelines_tests.workflows.conftest import Stage, history_of
 from gtmc_pipelines_tests.workflows.scripted import CANARY_EMAIL, CANARY_TOKEN, Gate, people
@@ -160,6 +161,9 @@ def test_a_cancelled_sync_frees_the_connector(stage: Stage) -> None:
     assert outcome.outcome is Outcome.CANCELLED
     assert stage.status is ConnectorStatus.CONNECTED
     assert stage.lease is None
+    with stage.database.tenant(stage.tenant) as connection:
+        newest = [one.action for one in list_entries(connection, stage.tenant, 2)]
+    assert newest == ["sync.cancel", "sync.start"]
     stage.connector.script = {"contacts": [people(5), people(5, 5)]}
     assert stage.sync().outcome is Outcome.COMPLETED
     assert len(stage.ids()) == 10
