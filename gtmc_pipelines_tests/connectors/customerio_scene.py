@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import urllib.parse
-import urllib.request
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from gtmc_pipelines.cli.truth.customerio import expected
@@ -19,9 +16,9 @@ from gtmc_pipelines.connectors.login import HeldCredentials
 from gtmc_pipelines.mapping.compile import compile_mapping
 from gtmc_pipelines.model.catalog import stream_of
 from gtmc_pipelines.model.connector_types import ConnectorType
-from gtmc_pipelines.model.phases import SyncMode
 from gtmc_pipelines.model.records import Page, ReadFrom, SourceRecord
 from gtmc_pipelines.vault.secret import Secret
+from gtmc_pipelines_tests.connectors.vendor_scene import VendorScene, whole
 
 FAST = 1_000
 SIZES = {
@@ -33,7 +30,7 @@ SIZES = {
 
 
 @dataclass
-class Workspace:
+class Workspace(VendorScene):
     """One workspace over https; every wait of its sessions is noted in `waits` and not waited."""
 
     base: str
@@ -74,67 +71,20 @@ class Workspace:
 
     def pages(self, stream: str, start: ReadFrom, **options: Any) -> list[Page]:
         """All pages; the last one is the only one without a checkpoint, and carries the watermark."""
-        pages = list(read_stream(self.session(**options), stream, start))
-        assert [page.is_last for page in pages] == [False] * (len(pages) - 1) + [True]
-        assert pages[-1].watermark is not None
-        return pages
-
-    def ask(self, method: str, path: str, body: Any = None) -> Any:
-        """A control page's answer."""
-        request = urllib.request.Request(f"{self.control}/_sandbox/{path}", method=method)
-        data = None if body is None else json.dumps(body).encode()
-        with urllib.request.urlopen(request, data, timeout=30) as answer:
-            text = answer.read().decode()
-        return [json.loads(line) for line in text.splitlines()] if "object=" in path else json.loads(text)
-
-    def break_(self, fault: str, **wish: Any) -> None:
-        """Switch a fault on for this workspace."""
-        self.ask("POST", "knobs", {"fault": fault, "org": self.name, **wish})
-
-    def mend(self) -> None:
-        """Switch every fault off."""
-        self.ask("DELETE", "knobs")
+        return whole(read_stream(self.session(**options), stream, start))
 
     def mutate(self, kind: str, action: str, **wish: Any) -> list[str]:
         """Change records; gives their ids."""
-        asked = {"org": self.name, "object": kind, "action": action, **wish}
-        found: list[str] = self.ask("POST", "mutate", asked)["ids"]
-        return found
+        return self.change(kind, action, **wish)
 
     def truth(self) -> dict[str, dict[str, dict[str, Any]]]:
         """What canonical rows must be."""
-        return expected(lambda kind: self.ask("GET", f"truth?org={self.name}&object={kind}"))
-
-    def requests(self, path: str = "") -> list[dict[str, Any]]:
-        """Vendor requests served, oldest first."""
-        query = urllib.parse.urlencode({"limit": 100_000, "path": path})
-        found: list[dict[str, Any]] = self.ask("GET", f"journal?{query}")["entries"]
-        return found
+        return expected(self.live)
 
     def close(self) -> None:
         """Close all sessions."""
         for session in self.sessions:
             session.close()
-
-
-def soon() -> datetime:
-    """An upper bound just ahead of everything that has happened."""
-    return datetime.now(UTC) + timedelta(seconds=5)
-
-
-def full(checkpoint: str | None = None, until: datetime | None = None) -> ReadFrom:
-    """A full read."""
-    return ReadFrom(SyncMode.FULL, until or soon(), checkpoint=checkpoint)
-
-
-def since(watermark: datetime, checkpoint: str | None = None, until: datetime | None = None) -> ReadFrom:
-    """An incremental read."""
-    return ReadFrom(SyncMode.INCREMENTAL, until or soon(), watermark.isoformat(), checkpoint)
-
-
-def records_of(pages: Iterable[Page]) -> list[SourceRecord]:
-    """Their records in order."""
-    return [record for page in pages for record in page.records]
 
 
 def rows_of(stream: str, records: Iterable[SourceRecord]) -> dict[str, dict[str, Any]]:

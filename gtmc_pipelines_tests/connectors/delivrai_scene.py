@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import urllib.parse
-import urllib.request
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from gtmc_pipelines.connectors.contract import ConnectorSettings, HttpLimits
@@ -17,8 +14,9 @@ from gtmc_pipelines.connectors.login import HeldCredentials
 from gtmc_pipelines.model.catalog import stream_of
 from gtmc_pipelines.model.connector_types import ConnectorType
 from gtmc_pipelines.model.phases import SyncMode
-from gtmc_pipelines.model.records import Health, Page, ReadFrom, SourceRecord
+from gtmc_pipelines.model.records import Health, Page, ReadFrom
 from gtmc_pipelines.vault.secret import Secret
+from gtmc_pipelines_tests.connectors.vendor_scene import VendorScene, full, soon, whole
 
 CONNECTOR = DelivraiConnector()
 SIGNALS, COMPANIES = "intent_signals", "company_enrichment"
@@ -27,7 +25,7 @@ FAST = 1_000
 
 
 @dataclass
-class Organization:
+class Organization(VendorScene):
     """One organization; waits after bad answers are noted in `waits` and not waited."""
 
     base: str
@@ -63,12 +61,9 @@ class Organization:
         session, found = self.session(**options), stream_of(ConnectorType.DELIVRAI, stream)
         assert found is not None
         try:
-            pages = list(CONNECTOR.read(session, found, start or full()))
+            return whole(CONNECTOR.read(session, found, start or full()))
         finally:
             session.close()
-        assert [page.is_last for page in pages] == [False] * (len(pages) - 1) + [True]
-        assert pages[-1].watermark is not None
-        return pages
 
     def health(self, *, keys: dict[str, str] | None = None, **options: Any) -> Health:
         """What a health check says."""
@@ -78,55 +73,15 @@ class Organization:
         finally:
             session.close()
 
-    def ask(self, method: str, path: str, body: Any = None) -> Any:
-        """A control page's answer."""
-        request = urllib.request.Request(f"{self.control}/_sandbox/{path}", method=method)
-        data = None if body is None else json.dumps(body).encode()
-        with urllib.request.urlopen(request, data, timeout=30) as answer:
-            text = answer.read().decode()
-        return [json.loads(line) for line in text.splitlines()] if "object=" in path else json.loads(text)
-
-    def break_(self, fault: str, **wish: Any) -> None:
-        """Switch a fault on for this organization."""
-        self.ask("POST", "knobs", {"fault": fault, "org": self.name, **wish})
-
     def mutate(self, kind: str, action: str, **wish: Any) -> list[str]:
         """Change records; gives their ids."""
-        asked = {"org": self.name, "object": kind, "action": action, **wish}
-        found: list[str] = self.ask("POST", "mutate", asked)["ids"]
-        return found
+        return self.change(kind, action, **wish)
 
     def truth(self, kind: str = "IntentSignal") -> list[dict[str, Any]]:
         """Live records."""
-        found: list[dict[str, Any]] = self.ask("GET", f"truth?org={self.name}&object={kind}")
-        return found
-
-    def requests(self, path: str = "") -> list[dict[str, Any]]:
-        """Vendor requests served, oldest first."""
-        found: list[dict[str, Any]] = self.ask("GET", f"journal?limit=100000&path={path}")["entries"]
-        return found
-
-
-def soon() -> datetime:
-    """An upper bound just ahead of everything that has happened."""
-    return datetime.now(UTC) + timedelta(seconds=5)
-
-
-def full(checkpoint: str | None = None, until: datetime | None = None) -> ReadFrom:
-    """A full read."""
-    return ReadFrom(SyncMode.FULL, until or soon(), checkpoint=checkpoint)
+        return self.live(kind)
 
 
 def since(watermark: str | None, until: datetime | None = None) -> ReadFrom:
     """An incremental read."""
     return ReadFrom(SyncMode.INCREMENTAL, until or soon(), watermark)
-
-
-def records_of(pages: Iterable[Page]) -> list[SourceRecord]:
-    """Their records in order."""
-    return [record for page in pages for record in page.records]
-
-
-def ids_of(pages: Iterable[Page]) -> list[str]:
-    """Their records' ids in order."""
-    return [record.external_id for record in records_of(pages)]

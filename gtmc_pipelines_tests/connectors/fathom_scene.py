@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import urllib.parse
-import urllib.request
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -14,15 +13,15 @@ from gtmc_pipelines.connectors.contract import ConnectorSettings, HttpLimits
 from gtmc_pipelines.connectors.fathom.api import FathomSession
 from gtmc_pipelines.connectors.fathom.streams import read_meetings
 from gtmc_pipelines.connectors.login import HeldCredentials
-from gtmc_pipelines.model.phases import SyncMode
-from gtmc_pipelines.model.records import Page, ReadFrom, SourceRecord
+from gtmc_pipelines.model.records import Page, ReadFrom
 from gtmc_pipelines.vault.secret import Secret
+from gtmc_pipelines_tests.connectors.vendor_scene import VendorScene, full, records_of, whole
 
 GENEROUS: dict[str, Any] = {"rate_limit": 10_000, "heavy_rate_limit": 10_000}
 
 
 @dataclass
-class Account:
+class Account(VendorScene):
     """One account; waits of its sessions are noted in `waits`, and waited only by one that `really_waits`."""
 
     base: str
@@ -61,72 +60,22 @@ class Account:
         """All pages; the last one is the only one without a checkpoint."""
         session = self.session(**options)
         try:
-            pages = list(read_meetings(session, start or full()))
+            return whole(read_meetings(session, start or full()))
         finally:
             session.close()
-        assert [page.is_last for page in pages] == [False] * (len(pages) - 1) + [True]
-        assert pages[-1].watermark is not None
-        return pages
-
-    def ask(self, method: str, path: str, body: Any = None) -> Any:
-        """A control page's answer."""
-        request = urllib.request.Request(f"{self.control}/_sandbox/{path}", method=method)
-        data = None if body is None else json.dumps(body).encode()
-        with urllib.request.urlopen(request, data, timeout=30) as answer:
-            text = answer.read().decode()
-        return [json.loads(line) for line in text.splitlines()] if "object=" in path else json.loads(text)
-
-    def break_(self, fault: str, **wish: Any) -> None:
-        """Switch a fault on for this account."""
-        self.ask("POST", "knobs", {"fault": fault, "org": self.name, **wish})
 
     def mutate(self, action: str, **wish: Any) -> list[str]:
         """Change meetings; gives their recording ids."""
-        found: list[str] = self.ask(
-            "POST", "mutate", {"org": self.name, "object": "meetings", "action": action, **wish}
-        )["ids"]
-        return found
+        return self.change("meetings", action, **wish)
 
     def truth(self) -> dict[str, dict[str, Any]]:
         """Live meetings with everything, by recording id."""
-        found = self.ask("GET", f"truth?org={self.name}&object=meetings")
-        return {str(one["recording_id"]): one for one in found}
-
-    def requests(self, path: str = "") -> list[dict[str, Any]]:
-        """Vendor requests served, oldest first."""
-        query = urllib.parse.urlencode({"limit": 100_000, "path": path})
-        found: list[dict[str, Any]] = self.ask("GET", f"journal?{query}")["entries"]
-        return found
-
-
-def soon() -> datetime:
-    """An upper bound just ahead of everything that has happened."""
-    return datetime.now(UTC) + timedelta(seconds=5)
-
-
-def full(checkpoint: str | None = None, until: datetime | None = None) -> ReadFrom:
-    """A full read."""
-    return ReadFrom(SyncMode.FULL, until or soon(), checkpoint=checkpoint)
-
-
-def since(watermark: datetime, checkpoint: str | None = None, until: datetime | None = None) -> ReadFrom:
-    """An incremental read."""
-    return ReadFrom(SyncMode.INCREMENTAL, until or soon(), watermark.isoformat(), checkpoint)
+        return {str(one["recording_id"]): one for one in self.live("meetings")}
 
 
 def ago(**parts: float) -> str:
     """ISO time of a moment before now."""
     return (datetime.now(UTC) - timedelta(**parts)).isoformat()
-
-
-def records_of(pages: Iterable[Page]) -> list[SourceRecord]:
-    """Their records in order."""
-    return [record for page in pages for record in page.records]
-
-
-def ids_of(pages: Iterable[Page]) -> list[str]:
-    """Ids of their records in order."""
-    return [record.external_id for record in records_of(pages)]
 
 
 def assert_is_truth(pages: Iterable[Page], truth: dict[str, dict[str, Any]]) -> None:

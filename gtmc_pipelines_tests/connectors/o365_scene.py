@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import urllib.parse
-import urllib.request
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from gtmc_pipelines.cli.truth import o365 as truth
@@ -22,18 +20,22 @@ from gtmc_pipelines.model.connector_types import ConnectorType
 from gtmc_pipelines.model.phases import SyncMode
 from gtmc_pipelines.model.records import Page, ReadFrom, SourceRecord
 from gtmc_pipelines.vault.secret import Secret
+from gtmc_pipelines_tests.connectors.vendor_scene import VendorScene, records_of, soon, whole
 
 STREAM = STREAMS[ConnectorType.O365][0]
 
 
 @dataclass
-class Directory:
+class Directory(VendorScene):
     """One directory; every wait of its sessions is noted in `waits` and not waited."""
 
     vendor: dict[str, Any]
     ca_file: str
     name: str = "acme"
     waits: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.control = self.vendor["http"]
 
     @property
     def org(self) -> dict[str, Any]:
@@ -83,39 +85,15 @@ class Directory:
 
     def mailbox(self, number: int = 0) -> str:
         """Id of a user with a mailbox."""
-        users = self.records("User")
+        users = self.live("User")
         return str(users[number]["id"])
 
-    def ask(self, method: str, path: str, body: Any = None) -> Any:
-        """A control page's answer."""
-        request = urllib.request.Request(f"{self.vendor['http']}/_sandbox/{path}", method=method)
-        data = None if body is None else json.dumps(body).encode()
-        with urllib.request.urlopen(request, data, timeout=30) as answer:
-            text = answer.read().decode()
-        return [json.loads(line) for line in text.splitlines()] if "object=" in path else json.loads(text)
-
-    def break_(self, fault: str, **wish: Any) -> None:
-        self.ask("POST", "knobs", {"fault": fault, "org": self.name, **wish})
-
     def mutate(self, action: str, kind: str = "Message", **wish: Any) -> list[str]:
-        found: list[str] = self.ask("POST", "mutate", {"org": self.name, "object": kind, "action": action, **wish})[
-            "ids"
-        ]
-        return found
-
-    def records(self, kind: str) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.ask("GET", f"truth?org={self.name}&object={kind}&format=ndjson")
-        return found
+        return self.change(kind, action, **wish)
 
     def expected(self) -> dict[str, dict[str, Any]]:
         """What the activities must be, by external id."""
-        return truth.expected(self.records)["activities"]
-
-    def requests(self, path: str = "") -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.ask("GET", f"journal?limit=100000&path={urllib.parse.quote(path)}")[
-            "entries"
-        ]
-        return found
+        return truth.expected(self.live)["activities"]
 
 
 def full(slice_key: str, checkpoint: str | None = None, until: datetime | None = None) -> ReadFrom:
@@ -128,20 +106,9 @@ def since(slice_key: str, watermark: str | None, checkpoint: str | None = None) 
     return ReadFrom(SyncMode.INCREMENTAL, soon(), watermark, checkpoint, slice_key)
 
 
-def soon() -> datetime:
-    return datetime.now(UTC) + timedelta(seconds=2)
-
-
 def pages_of(session: O365Session, start: ReadFrom) -> list[Page]:
     """All pages; the last one is the only one without a checkpoint."""
-    pages = list(read_mailbox(session, start))
-    assert [page.is_last for page in pages] == [False] * (len(pages) - 1) + [True]
-    assert pages[-1].watermark is not None
-    return pages
-
-
-def records_of(pages: Iterable[Page]) -> list[SourceRecord]:
-    return [record for page in pages for record in page.records]
+    return whole(read_mailbox(session, start))
 
 
 def all_records(read: dict[str, list[Page]]) -> list[SourceRecord]:

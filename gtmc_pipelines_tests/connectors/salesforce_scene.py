@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from gtmc_pipelines.connectors.contract import ConnectorSettings, Credentials, HttpLimits
@@ -16,9 +15,9 @@ from gtmc_pipelines.connectors.oauth import Pkce
 from gtmc_pipelines.connectors.salesforce import auth
 from gtmc_pipelines.connectors.salesforce.api import SalesforceSession, open_session
 from gtmc_pipelines.connectors.salesforce.streams import OBJECTS, read_stream
-from gtmc_pipelines.model.phases import SyncMode
 from gtmc_pipelines.model.records import Page, ReadFrom, SourceRecord
 from gtmc_pipelines.vault.secret import Secret
+from gtmc_pipelines_tests.connectors.vendor_scene import VendorScene, whole
 
 REDIRECT = "http://127.0.0.1:1717/callback"
 
@@ -46,7 +45,7 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
 
 @dataclass
-class Org:
+class Org(VendorScene):
     """One org; every wait of its sessions is noted in `waits` and not waited."""
 
     base: str
@@ -104,67 +103,23 @@ class Org:
         assert grant.missing_scopes == ()
         return NotedCredentials(grant.credentials)
 
-    def ask(self, method: str, path: str, body: Any = None) -> Any:
-        """A control page's answer."""
-        request = urllib.request.Request(f"{self.control}/_sandbox/{path}", method=method)
-        data = None if body is None else json.dumps(body).encode()
-        with urllib.request.urlopen(request, data, timeout=30) as answer:
-            text = answer.read().decode()
-        return [json.loads(line) for line in text.splitlines()] if "object=" in path else json.loads(text)
-
-    def break_(self, fault: str, **wish: Any) -> None:
-        """Switch a fault on for this org."""
-        self.ask("POST", "knobs", {"fault": fault, "org": self.name, **wish})
-
     def mutate(self, kind: str, action: str, **wish: Any) -> list[str]:
         """Change records; gives their ids."""
-        asked = {"org": self.name, "object": kind, "action": action, **wish}
-        found: list[str] = self.ask("POST", "mutate", asked)["ids"]
-        return found
+        return self.change(kind, action, **wish)
 
     def truth(self, kind: str) -> dict[str, dict[str, Any]]:
         """Live records by id."""
-        return {one["Id"]: one for one in self.ask("GET", f"truth?org={self.name}&object={kind}")}
+        return {one["Id"]: one for one in self.live(kind)}
 
     def size(self, kind: str) -> int:
         """How many records a full read meets, those in the recycle bin included."""
         counts = self.ask("GET", f"truth?org={self.name}&digest=false")["objects"][kind]
         return int(counts["live"]) + int(counts["deleted"])
 
-    def requests(self, path: str = "") -> list[dict[str, Any]]:
-        """Vendor requests served, oldest first."""
-        found: list[dict[str, Any]] = self.ask("GET", f"journal?limit=100000&path={urllib.parse.quote(path)}")[
-            "entries"
-        ]
-        return found
-
-
-def soon() -> datetime:
-    """An upper bound just ahead of everything that has happened."""
-    return datetime.now(UTC) + timedelta(seconds=5)
-
-
-def full(checkpoint: str | None = None, until: datetime | None = None) -> ReadFrom:
-    """A full read."""
-    return ReadFrom(SyncMode.FULL, until or soon(), checkpoint=checkpoint)
-
-
-def since(watermark: datetime, checkpoint: str | None = None, until: datetime | None = None) -> ReadFrom:
-    """An incremental read."""
-    return ReadFrom(SyncMode.INCREMENTAL, until or soon(), watermark.isoformat(), checkpoint)
-
 
 def pages_of(session: SalesforceSession, stream: str, start: ReadFrom) -> list[Page]:
     """All pages; the last one is the only one without a checkpoint."""
-    pages = list(read_stream(session, stream, start))
-    assert [page.is_last for page in pages] == [False] * (len(pages) - 1) + [True]
-    assert pages[-1].watermark is not None
-    return pages
-
-
-def records_of(pages: Iterable[Page]) -> list[SourceRecord]:
-    """Their records in order."""
-    return [record for page in pages for record in page.records]
+    return whole(read_stream(session, stream, start))
 
 
 def assert_is_truth(records: list[SourceRecord], truth: dict[str, dict[str, Any]], stream: str) -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from gtmc_pipelines.connectors.customerio.streams import READERS, read_stream
 from gtmc_pipelines.model.errors import Broken, Defer, Reauthorize, Retry
-from gtmc_pipelines_tests.connectors.customerio_scene import Workspace, full, records_of, soon
+from gtmc_pipelines_tests.connectors.customerio_scene import Workspace
+from gtmc_pipelines_tests.connectors.vendor_scene import full, records_of, soon
 
 pytestmark = pytest.mark.services
 

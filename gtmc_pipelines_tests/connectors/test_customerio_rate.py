@@ -6,7 +6,8 @@ from itertools import pairwise
 import pytest
 
 from gtmc_pipelines.connectors.customerio.streams import read_stream
-from gtmc_pipelines_tests.connectors.customerio_scene import Workspace, full
+from gtmc_pipelines_tests.connectors.customerio_scene import Workspace
+from gtmc_pipelines_tests.connectors.vendor_scene import full
 
 pytestmark = pytest.mark.services
 

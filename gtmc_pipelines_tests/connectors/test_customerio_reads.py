@@ -9,7 +9,8 @@ import pytest
 from gtmc_pipelines.connectors.customerio.connector import CustomerioConnector
 from gtmc_pipelines.connectors.customerio.streams import READERS, read_stream
 from gtmc_pipelines.model.entities import Entity
-from gtmc_pipelines_tests.connectors.customerio_scene import Workspace, full, records_of, rows_of, since, soon
+from gtmc_pipelines_tests.connectors.customerio_scene import Workspace, rows_of
+from gtmc_pipelines_tests.connectors.vendor_scene import full, records_of, since, soon
 
 pytestmark = pytest.mark.services
 

@@ -10,15 +10,8 @@ from gtmc_pipelines.connectors.delivrai.errors import BY_STATUS, BY_WORD, fault_
 from gtmc_pipelines.model.errors import Broken, Reauthorize, Retry, SyncFault
 from gtmc_pipelines.sandbox.options import SandboxOptions
 from gtmc_pipelines.sandbox.running import running
-from gtmc_pipelines_tests.connectors.delivrai_scene import (
-    COMPANIES,
-    PUBLIC,
-    SIGNALS,
-    Organization,
-    full,
-    ids_of,
-    records_of,
-)
+from gtmc_pipelines_tests.connectors.delivrai_scene import COMPANIES, PUBLIC, SIGNALS, Organization
+from gtmc_pipelines_tests.connectors.vendor_scene import full, ids_of, records_of
 
 AUDIENCE: dict[str, Any] = {"profile": "public", "audience_id": "7", "limit": 40}
 TOPIC: dict[str, Any] = {**PUBLIC, "limit": 40}

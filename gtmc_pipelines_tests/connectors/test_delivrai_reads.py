@@ -10,18 +10,8 @@ import pytest
 
 from gtmc_pipelines.sandbox.options import SandboxOptions
 from gtmc_pipelines.sandbox.running import running
-from gtmc_pipelines_tests.connectors.delivrai_scene import (
-    COMPANIES,
-    CONNECTOR,
-    PUBLIC,
-    SIGNALS,
-    Organization,
-    full,
-    ids_of,
-    records_of,
-    since,
-    soon,
-)
+from gtmc_pipelines_tests.connectors.delivrai_scene import COMPANIES, CONNECTOR, PUBLIC, SIGNALS, Organization, since
+from gtmc_pipelines_tests.connectors.vendor_scene import full, ids_of, records_of, soon
 
 WINDOWS: dict[str, Any] = {"until_parameter": "until"}
 AUDIENCE: dict[str, Any] = {"profile": "public", "audience_id": "7"}

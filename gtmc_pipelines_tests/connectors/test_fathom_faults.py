@@ -10,16 +10,9 @@ import pytest
 from gtmc_pipelines.connectors.fathom.connector import FathomConnector
 from gtmc_pipelines.connectors.fathom.errors import BY_STATUS, fault_of
 from gtmc_pipelines.model.errors import Broken, Reauthorize, Retry, SyncFault
-from gtmc_pipelines_tests.connectors.fathom_scene import (
-    Account,
-    ago,
-    assert_is_truth,
-    full,
-    ids_of,
-    records_of,
-    soon,
-)
+from gtmc_pipelines_tests.connectors.fathom_scene import Account, ago, assert_is_truth
 from gtmc_pipelines_tests.connectors.scripted_vendor import ScriptedVendor, answer
+from gtmc_pipelines_tests.connectors.vendor_scene import full, ids_of, records_of, soon
 
 pytestmark = pytest.mark.services
 

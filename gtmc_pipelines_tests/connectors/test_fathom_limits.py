@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from gtmc_pipelines.connectors.fathom.api import DEFAULT_HEAVY_LIMIT, DEFAULT_LIMIT, DEFAULT_SECONDS
-from gtmc_pipelines_tests.connectors.fathom_scene import Account, assert_is_truth, since, soon
+from gtmc_pipelines_tests.connectors.fathom_scene import Account, assert_is_truth
+from gtmc_pipelines_tests.connectors.vendor_scene import since, soon
 
 pytestmark = pytest.mark.services
 

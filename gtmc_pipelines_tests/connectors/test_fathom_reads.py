@@ -13,16 +13,8 @@ from gtmc_pipelines.connectors.registry import connector_of, login_of
 from gtmc_pipelines.model.connector_types import ConnectorType
 from gtmc_pipelines.model.entities import Entity
 from gtmc_pipelines.model.errors import Broken, Misuse
-from gtmc_pipelines_tests.connectors.fathom_scene import (
-    Account,
-    ago,
-    assert_is_truth,
-    full,
-    ids_of,
-    records_of,
-    since,
-    soon,
-)
+from gtmc_pipelines_tests.connectors.fathom_scene import Account, ago, assert_is_truth
+from gtmc_pipelines_tests.connectors.vendor_scene import full, ids_of, records_of, since, soon
 
 pytestmark = pytest.mark.services
 

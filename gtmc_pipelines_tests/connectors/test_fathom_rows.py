@@ -23,7 +23,8 @@ from gtmc_pipelines.model.records import ReadFrom
 from gtmc_pipelines.storage.batch import Batch
 from gtmc_pipelines.storage.batch_writer import BatchWriter
 from gtmc_pipelines.storage.engine import Database
-from gtmc_pipelines_tests.connectors.fathom_scene import Account, ago, full, since
+from gtmc_pipelines_tests.connectors.fathom_scene import Account, ago
+from gtmc_pipelines_tests.connectors.vendor_scene import full, since
 from gtmc_pipelines_tests.storage.write_scene import Scene
 
 pytestmark = pytest.mark.services

@@ -10,7 +10,8 @@ from gtmc_pipelines.connectors.o365.connector import O365Connector
 from gtmc_pipelines.connectors.o365.errors import BY_CODE, BY_STATUS, LOGIN, error_code, login_fault_of, refusal_of
 from gtmc_pipelines.model.errors import Broken, Reauthorize, Retry, SyncFault
 from gtmc_pipelines.model.records import Page
-from gtmc_pipelines_tests.connectors.o365_scene import STREAM, Directory, full, pages_of, records_of, since
+from gtmc_pipelines_tests.connectors.o365_scene import STREAM, Directory, full, pages_of, since
+from gtmc_pipelines_tests.connectors.vendor_scene import records_of
 
 pytestmark = pytest.mark.services
 

@@ -12,15 +12,8 @@ from gtmc_pipelines.connectors.o365.defaults import DEFAULT_MAPPINGS
 from gtmc_pipelines.mapping.compile import compile_mapping
 from gtmc_pipelines.model.entities import Entity
 from gtmc_pipelines.model.errors import Broken, Reauthorize, Retry
-from gtmc_pipelines_tests.connectors.o365_scene import (
-    STREAM,
-    Directory,
-    all_records,
-    full,
-    pages_of,
-    records_of,
-    since,
-)
+from gtmc_pipelines_tests.connectors.o365_scene import STREAM, Directory, all_records, full, pages_of, since
+from gtmc_pipelines_tests.connectors.vendor_scene import records_of
 
 pytestmark = pytest.mark.services
 
@@ -110,7 +103,7 @@ def test_a_mail_with_two_copies_comes_once_even_in_later_sessions(directory: Dir
     with directory.session() as session:
         together = all_records(directory.read(session, full))
     apart = []
-    for key in [row["id"] for row in directory.records("User")][:6]:
+    for key in [row["id"] for row in directory.live("User")][:6]:
         with directory.session() as session:
             apart += records_of(pages_of(session, full(key)))
     assert len(apart) > len(together)
@@ -145,7 +138,7 @@ def test_one_of_several_copies_deleted_leaves_the_activity(directory: Directory)
         marks = _watermarks(directory.read(session, full))
     copies: dict[str, list[str]] = {}
     expected = set(directory.expected())
-    for each in directory.records("Message"):
+    for each in directory.live("Message"):
         copies.setdefault(each["internetMessageId"], []).append(each["id"])
     several = [ids[0] for ids in copies.values() if len(ids) > 1][:3]
     directory.mutate("delete", ids=several)
@@ -164,8 +157,8 @@ def test_a_lost_delta_state_is_a_bounded_second_read_once_and_counted(directory:
     with directory.session() as session:
         again = pages_of(session, since(key, pages[-1].watermark))
         assert session.usage["resyncs"] == 1
-    of_inbox = [each for each in directory.records("Message") if (each["mailbox"], each["folder"]) == (key, "inbox")]
-    wanted = truth.expected(lambda kind: of_inbox if kind == "Message" else directory.records(kind))["activities"]
+    of_inbox = [each for each in directory.live("Message") if (each["mailbox"], each["folder"]) == (key, "inbox")]
+    wanted = truth.expected(lambda kind: of_inbox if kind == "Message" else directory.live(kind))["activities"]
     assert {record.external_id for record in records_of(again)} == set(wanted)
     first = [entry for entry in directory.requests("inbox") if "filter" in entry["query"]]
     assert len(first) == 1
@@ -211,7 +204,7 @@ def test_other_lists_make_a_stored_position_void(directory: Directory) -> None:
 def test_a_user_without_exchange_is_an_empty_slice(directory: Directory) -> None:
     with directory.session() as session:
         slices = [part.key for part in O365Connector().slices(session, STREAM)]
-        users = directory.records("User")
+        users = directory.live("User")
         without = next(user["id"] for user in users if user["mail"] is None)
         assert without in slices
         (page,) = pages_of(session, full(without))
@@ -219,7 +212,7 @@ def test_a_user_without_exchange_is_an_empty_slice(directory: Directory) -> None
 
 
 def test_guests_and_disabled_users_are_no_slices_unless_asked_for(directory: Directory) -> None:
-    users = directory.records("User")
+    users = directory.live("User")
     guest = next(user["id"] for user in users if user["userType"] == "Guest")
     disabled = next(user["id"] for user in users if not user["accountEnabled"])
     with directory.session() as session:

@@ -13,16 +13,8 @@ from gtmc_pipelines.connectors.salesforce.streams import read_stream
 from gtmc_pipelines.model.errors import Broken, Defer, Misuse, Reauthorize, Retry, SyncFault
 from gtmc_pipelines.model.records import Page
 from gtmc_pipelines.vault.secret import Secret
-from gtmc_pipelines_tests.connectors.salesforce_scene import (
-    REDIRECT,
-    NotedCredentials,
-    Org,
-    assert_is_truth,
-    full,
-    pages_of,
-    records_of,
-    soon,
-)
+from gtmc_pipelines_tests.connectors.salesforce_scene import REDIRECT, NotedCredentials, Org, assert_is_truth, pages_of
+from gtmc_pipelines_tests.connectors.vendor_scene import full, records_of, soon
 
 pytestmark = pytest.mark.services
 

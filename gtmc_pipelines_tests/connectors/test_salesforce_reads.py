@@ -16,16 +16,8 @@ from gtmc_pipelines.model.entities import Entity
 from gtmc_pipelines.model.errors import Broken
 from gtmc_pipelines.model.records import ReadFrom
 from gtmc_pipelines.vault.secret import Secret
-from gtmc_pipelines_tests.connectors.salesforce_scene import (
-    NotedCredentials,
-    Org,
-    assert_is_truth,
-    full,
-    pages_of,
-    records_of,
-    since,
-    soon,
-)
+from gtmc_pipelines_tests.connectors.salesforce_scene import NotedCredentials, Org, assert_is_truth, pages_of
+from gtmc_pipelines_tests.connectors.vendor_scene import full, records_of, since, soon
 
 pytestmark = pytest.mark.services
 

@@ -14,8 +14,9 @@ from gtmc_pipelines.connectors.salesforce.rest_pages import SMALLEST_LIMIT
 from gtmc_pipelines.connectors.salesforce.streams import read_stream
 from gtmc_pipelines.model.errors import Broken, Retry
 from gtmc_pipelines.vault.secret import Secret
-from gtmc_pipelines_tests.connectors.salesforce_scene import NotedCredentials, full, pages_of, records_of
+from gtmc_pipelines_tests.connectors.salesforce_scene import NotedCredentials, pages_of
 from gtmc_pipelines_tests.connectors.scripted_vendor import ScriptedVendor, answer
+from gtmc_pipelines_tests.connectors.vendor_scene import full, records_of
 
 FIELDS = [
     {"name": "Id", "type": "id"},
