@@ -34,7 +34,7 @@ FLAGS = (
 WIDTH, HEIGHT = 1600, 1000
 _POLL_SECONDS = 0.1
 
-# The smallest visible element that matches a selector and whose text is (or holds) the one asked for.
+# The innermost visible element that matches a selector and whose text is (or holds) the one asked for.
 _FIND = """
 (selector, text, exact) => {
   const said = e => (e.innerText || e.value || e.getAttribute('aria-label') || '').replace(/\\s+/g, ' ').trim();
@@ -43,7 +43,7 @@ _FIND = """
     const box = e.getBoundingClientRect();
     return box.width && box.height && getComputedStyle(e).visibility !== 'hidden' && fits(e);
   });
-  return found.sort((a, b) => said(a).length - said(b).length)[0] || null;
+  return found.reverse().sort((a, b) => said(a).length - said(b).length)[0] || null;
 }
 """
 # Its middle, scrolled into view, once nothing covers it and it can be pressed.
