@@ -6,6 +6,7 @@ import json
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from time import perf_counter
 from types import FrameType
 from typing import Annotated
@@ -65,6 +66,7 @@ def _story(began: float) -> bool:
     from gtmc_pipelines.settings import load_settings, running_stack
     from gtmc_pipelines.storage.engine import open_database
 
+    since = datetime.now(UTC)
     settings = load_settings()
     sandbox = (running_stack(settings.home) or {})["addresses"]
     database = open_database(settings.required("database_url"))
@@ -88,7 +90,7 @@ def _story(began: float) -> bool:
         vendors = json.loads((settings.home / "sandbox.json").read_text())["vendors"]
         subjects = demo_setup.set_up(database, list(EXPECTATIONS), vendors, settings.ca_file)
     with _step("Full sync of everything, through Dagster"):
-        full = demo_syncs.sync_through_dagster(dagster, database, subjects, SyncMode.FULL)
+        demo_syncs.sync_through_dagster(dagster, database, subjects, SyncMode.FULL)
     with _step("Canonical tables compared with the vendors"):
         first = check()
     with _step("Records changed at the vendors"):
@@ -100,7 +102,7 @@ def _story(began: float) -> bool:
         verdicts = check()
     for subject, verdict in verdicts.items():
         verdict.differences[:0] = [f"after the full sync: {text}" for text in first[subject].differences]
-    objects = demo_report.reports(full, incremental, verdicts)
+    objects = demo_report.reports(database, since, incremental, verdicts)
     demo_report.write(settings.home / "demo.json", objects)
     console.print(demo_report.table_of(objects))
     console.print(f"{perf_counter() - began:.0f} s in all; details in {settings.home / 'demo.json'}", highlight=False)

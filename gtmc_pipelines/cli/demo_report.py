@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,25 +15,29 @@ from gtmc_pipelines.cli.demo_setup import Subject
 from gtmc_pipelines.cli.demo_syncs import Results
 from gtmc_pipelines.cli.truth.compare import Verdict
 from gtmc_pipelines.model.counters import Counts
-from gtmc_pipelines.storage.sync_history import SyncLog
+from gtmc_pipelines.storage.engine import Database
+from gtmc_pipelines.storage.sync_history import SyncLog, list_syncs
 
 _NUMBERS = ("created", "updated", "unchanged", "deleted", "failed")  # what fits beside the rest in 80 columns
 
 
-def report_of(subject: Subject, full: SyncLog, incremental: SyncLog, verdict: Verdict) -> dict[str, Any]:
-    """One object of `demo.json`: totals of both syncs, each sync by itself, and whether the tables are true."""
-    total = full.counts + incremental.counts
+def report_of(subject: Subject, launched: SyncLog, syncs: Sequence[SyncLog], verdict: Verdict) -> dict[str, Any]:
+    """One object of `demo.json`: totals of `syncs`, each by itself, and whether the tables are true.
+
+    `launched` is the last one the demo launched; a sensor or a schedule may have added syncs of its own.
+    """
+    total = sum((log.counts for log in syncs), Counts())
     return {
         "tenant": subject.tenant_id,
         "connector": str(subject.connector),
         **total.as_dict(),
-        "seconds": round((full.seconds or 0) + (incremental.seconds or 0), 2),
-        "workflow_id": incremental.workflow_id,
-        "dagster_run_id": incremental.dagster_run_id,
+        "seconds": round(sum(log.seconds or 0 for log in syncs), 2),
+        "workflow_id": launched.workflow_id,
+        "dagster_run_id": launched.dagster_run_id,
         "truth": verdict.is_true,
         "canonical_rows": verdict.rows,
         "differences": verdict.differences[:20],
-        "syncs": [_sync(full), _sync(incremental)],
+        "syncs": [_sync(log) for log in syncs],
     }
 
 
@@ -48,9 +53,16 @@ def _sync(log: SyncLog) -> dict[str, Any]:
     }
 
 
-def reports(full: Results, incremental: Results, verdicts: Mapping[Subject, Verdict]) -> list[dict[str, Any]]:
-    """All objects of `demo.json`, in the order of the subjects."""
-    return [report_of(subject, full[subject], incremental[subject], verdicts[subject]) for subject in verdicts]
+def reports(
+    database: Database, since: datetime, launched: Results, verdicts: Mapping[Subject, Verdict]
+) -> list[dict[str, Any]]:
+    """All objects of `demo.json`, in the order of the subjects; what is counted are the syncs begun after `since`."""
+    found = []
+    for subject, verdict in verdicts.items():
+        newest_first = list_syncs(database, subject.tenant_id, subject.connector_id, limit=20)
+        syncs = [log for log in reversed(newest_first) if log.started_at >= since]
+        found.append(report_of(subject, launched[subject], syncs, verdict))
+    return found
 
 
 def write(path: Path, objects: Sequence[Mapping[str, Any]]) -> None:
