@@ -88,6 +88,8 @@ def test_a_revoked_grant_fails_the_run_and_the_check_says_who_must_do_what(
     page.goto(stage.url(f"{PEOPLE}?view=checks&checkDetail=authentication"))
     page.sees("authentication", "Execute")
     page.click("button", "Execute")
+    page.sees("In Progress", seconds=60)
+    page.no_longer_sees("In Progress", seconds=60)
     page.sees("Failed", f"gtmc connectors connect --tenant {tenant}", seconds=60)
     shoot("failed-check")
     page.wait(lambda: _shows_findings(page), "the findings to open", 60)
