@@ -41,7 +41,7 @@ def test_a_mapping_is_absent_then_saved_then_back_on_its_defaults(database: Data
     assert not reset_mapping(*at, Entity.ACCOUNT)
     assert get_mapping(*at, Entity.ACCOUNT) is None
     with database.tenant(connector.tenant_id) as connection:
-        assert audit.verify_chain(connection, connector.tenant_id).length == 2 + 3 + 1  # the tenant and its connector, before
+        assert audit.verify_chain(connection, connector.tenant_id).length == 2 + 3 + 1  # with tenant and connector
 
 
 def test_consent_is_missing_until_accepted_and_again_when_withdrawn(database: Database, tenant: str) -> None:
