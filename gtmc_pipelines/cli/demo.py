@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from time import perf_counter
 from types import FrameType
 from typing import Annotated
@@ -59,55 +57,19 @@ def demo(
 
 def _story(began: float) -> bool:
     """Everything between the stack's start and its stop; gives whether the tables are true."""
-    from gtmc_pipelines.cli import demo_changes, demo_report, demo_setup, demo_syncs
-    from gtmc_pipelines.cli.truth.compare import EXPECTATIONS, Verdict, compare, sandbox_records
-    from gtmc_pipelines.defs.launch import RunningDagster
-    from gtmc_pipelines.model.phases import SyncMode
-    from gtmc_pipelines.settings import load_settings, running_stack
-    from gtmc_pipelines.storage.engine import open_database
+    from gtmc_pipelines.cli import demo_report
+    from gtmc_pipelines.cli.demo_story import Story
+    from gtmc_pipelines.settings import load_settings
 
-    since = datetime.now(UTC)
     settings = load_settings()
-    sandbox = (running_stack(settings.home) or {})["addresses"]
-    database = open_database(settings.required("database_url"))
-    dagster = RunningDagster(settings.required("dagster_url"))
-
-    def vendor_url(subject: demo_setup.Subject) -> str:
-        return str(sandbox[f"Sandbox {subject.connector}"])
-
-    def check() -> dict[demo_setup.Subject, Verdict]:
-        return {
-            subject: compare(
-                database,
-                subject.tenant_id,
-                subject.connector,
-                sandbox_records(vendor_url(subject), subject.tenant_id, settings.ca_file),
-            )
-            for subject in subjects
-        }
-
-    with _step("Tenants and connectors"):
-        vendors = json.loads((settings.home / "sandbox.json").read_text())["vendors"]
-        subjects = demo_setup.set_up(database, list(EXPECTATIONS), vendors, settings.ca_file)
-    with _step("Full sync of everything, through Dagster"):
-        demo_syncs.sync_through_dagster(dagster, database, subjects, SyncMode.FULL)
-    with _step("Canonical tables compared with the vendors"):
-        first = check()
-    with _step("Records changed at the vendors"):
-        for subject in subjects:
-            demo_changes.change(vendor_url(subject), subject.tenant_id, subject.connector, settings.ca_file)
-    with _step("Incremental sync, through Dagster"):
-        incremental = demo_syncs.sync_through_dagster(dagster, database, subjects, SyncMode.INCREMENTAL)
-    with _step("Canonical tables compared with the vendors again"):
-        verdicts = check()
-    for subject, verdict in verdicts.items():
-        verdict.differences[:0] = [f"after the full sync: {text}" for text in first[subject].differences]
-    objects = demo_report.reports(database, since, incremental, verdicts)
-    demo_report.write(settings.home / "demo.json", objects)
+    story = Story(settings)
+    objects = story.tell()
+    story.close()
+    result = settings.home / "demo.json"
+    demo_report.write(result, objects)
     console.print(demo_report.table_of(objects))
-    console.print(f"{perf_counter() - began:.0f} s in all; details in {settings.home / 'demo.json'}", highlight=False)
-    database.close()
-    return all(verdict.is_true for verdict in verdicts.values())
+    console.print(f"{perf_counter() - began:.0f} s in all; details in {result}", highlight=False)
+    return all(entry["truth"] for entry in objects)
 
 
 @contextmanager
@@ -123,11 +85,3 @@ def _interruptible() -> Iterator[None]:
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
-
-
-@contextmanager
-def _step(title: str) -> Iterator[None]:
-    began = perf_counter()
-    console.print(f"[bold]{title}[/bold]")
-    yield
-    console.print(f"[green]✓[/green] {title} [dim]{perf_counter() - began:.1f} s[/dim]", highlight=False)
