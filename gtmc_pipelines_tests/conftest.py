@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+os.environ["COLUMNS"] = "160"  # tables are as wide for every process of the suite, whatever terminal it has
 
 from gtmc_pipelines.settings import child_environment
 from gtmc_pipelines.stack.ports import free_port

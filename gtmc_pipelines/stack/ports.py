@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import http.client
+import os
 import socket
+import tempfile
+from pathlib import Path
+from typing import IO
 
 from gtmc_pipelines.model.errors import Misuse
 
@@ -17,6 +22,7 @@ USUAL_PORTS = {
     "sandbox": 8800,  # the first of ten
 }
 _NEXT_PORTS = 200
+_reserved: dict[int, IO[str]] = {}  # a lock ends with its file, so the files stay open
 
 
 def is_free(port: int) -> bool:
@@ -57,17 +63,33 @@ def free_port(preferred: int | None = None) -> int:
     """`preferred` or one of the ports after it when free, else any free port."""
     if preferred is not None:
         for port in range(preferred, min(preferred + _NEXT_PORTS, 65_536)):
-            if is_free(port):
+            if is_free(port) and _reserve(port):
                 return port
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
+def _reserve(port: int) -> bool:
+    """Claim a port until this process ends: between the choice and the server's bind another stack may be choosing."""
+    if port in _reserved:
+        return True
+    folder = Path(tempfile.gettempdir()) / f"gtmc-ports-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    claim = (folder / str(port)).open("w")
+    try:
+        fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        claim.close()
+        return False
+    _reserved[port] = claim
+    return True
+
+
 def free_range(preferred: int, length: int) -> int:
     """The first of `length` free ports in a row, at `preferred` or a multiple of `length` after it."""
     for first in range(preferred, preferred + _NEXT_PORTS * length, length):
-        if all(is_free(port) for port in range(first, first + length)):
+        if all(is_free(port) and _reserve(port) for port in range(first, first + length)):
             return first
     raise Misuse(
         "no_free_ports",

@@ -10,6 +10,7 @@ import dagster as dg
 import pytest
 
 from gtmc_pipelines.definitions import defs
+from gtmc_pipelines.defs.checks import evidence
 from gtmc_pipelines.defs.checks.catalog import CHECKS, subjects_of
 from gtmc_pipelines.defs.checks.connection import authentication, freshness, stuck_on_syncing
 from gtmc_pipelines.defs.checks.fields import drifted_fields, missing_fields
@@ -265,3 +266,10 @@ def test_an_evaluation_says_the_first_cause_lists_the_tenants_and_has_numbers_th
     assert len(table) == 24
     assert table[-1] == "… and 10 more."
     assert not stored.passed
+
+
+@pytest.mark.parametrize(
+    "spoilt", [[{"no": "field"}], ["text"], [None], [{"sourceField": "A", "targetField": "b", "transform": "?"}]]
+)
+def test_a_tenants_unreadable_mapping_is_no_mapping_to_the_checks(spoilt: list[object]) -> None:
+    assert evidence._entries(spoilt) == ()

@@ -79,7 +79,9 @@ def test_stopping_leaves_no_process_and_no_stack_file(
 
 
 def test_a_server_that_dies_ends_the_stack_with_its_log(stack: Stack) -> None:
-    server = next(child for child in psutil.Process().children() if child.name() == "temporal")
+    port = stack.environment["TEMPORAL_ADDRESS"].rpartition(":")[2]  # not the one other tests share
+    servers = [child for child in psutil.Process().children() if child.name() == "temporal"]
+    server = next(child for child in servers if port in child.cmdline())
     server.kill()
 
     def is_noticed() -> bool:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -72,16 +72,18 @@ class Evidence:
 
     @cached_property
     def own_mappings(self) -> dict[str, dict[Entity, tuple[MappingEntry, ...]]]:
-        """Mappings the sampled tenants have saved themselves, by tenant."""
+        """Mappings the sampled tenants have saved themselves, by tenant.
+
+        One that can't be read is left out: the syncs of its streams fail and say so, and no other tenant's run with it.
+        """
         from gtmc_pipelines.storage.mappings import list_mappings
 
-        return {
-            row.tenant_id: {
-                entity: tuple(MappingEntry.of(entry) for entry in saved.entries)
-                for entity, saved in list_mappings(self._database, row.tenant_id, row.connector_id).items()
-            }
-            for row in self.sampled
-        }
+        found: dict[str, dict[Entity, tuple[MappingEntry, ...]]] = {}
+        for row in self.sampled:
+            saved = list_mappings(self._database, row.tenant_id, row.connector_id)
+            read = {entity: _entries(mapping.entries) for entity, mapping in saved.items()}
+            found[row.tenant_id] = {entity: entries for entity, entries in read.items() if entries}
+        return found
 
     @property
     def sampled(self) -> Sequence[ConnectorHealth]:
@@ -116,3 +118,11 @@ class Evidence:
         if place not in self._kinds:
             self._kinds[place] = field_kinds(self._database, tenant, stream)
         return self._kinds[place]
+
+
+def _entries(saved: Iterable[Any]) -> tuple[MappingEntry, ...]:
+    """The saved entries; none when they are not in the documented form."""
+    try:
+        return tuple(MappingEntry.of(entry) for entry in saved)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return ()
