@@ -27,6 +27,8 @@ PEOPLES_TABLES = (
     "public.people",
     "public.opportunities",
     "public.activities",
+    "public.intent_signals",  # this and the next of other tests' tenants
+    "public.fathom_meetings",
     "public.dead_letters",
 )
 
