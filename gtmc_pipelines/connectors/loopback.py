@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -49,7 +50,7 @@ class LoopbackListener:
             )
         self._path = parts.path or "/"
         try:
-            self._server = HTTPServer(("127.0.0.1", port), _Handler)
+            self._server = _Server(("127.0.0.1", port), _Handler)
         except OSError as error:
             raise Misuse(
                 "callback_port_taken",
@@ -118,6 +119,16 @@ def callback_of(target: str, path: str) -> Callback:
         raise Misuse("oauth_incomplete", "The login page's answer carries no code or no state.", next_step=_START_AGAIN)
     rest = {name: value for name, value in values.items() if name not in {"code", "state"}}
     return Callback(Secret(values.get("code", "")), values["state"], rest)
+
+
+class _Server(HTTPServer):
+    """One request at a time. A connection that breaks, as browsers' early ones do, leaves the login waiting."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Nothing is printed for a broken connection; anything else is our bug and is raised."""
+        error = sys.exc_info()[1]
+        if error is not None and not isinstance(error, OSError):
+            raise error
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -9,7 +9,6 @@ import os
 import socket
 import tempfile
 from pathlib import Path
-from typing import IO
 
 from gtmc_pipelines.model.errors import Misuse
 
@@ -22,7 +21,7 @@ USUAL_PORTS = {
     "sandbox": 8800,  # the first of ten
 }
 _NEXT_PORTS = 200
-_reserved: dict[int, IO[str]] = {}  # a lock ends with its file, so the files stay open
+_reserved: dict[int, int] = {}  # port to descriptor: a lock ends with its file, so the files stay open
 
 
 def is_free(port: int) -> bool:
@@ -76,11 +75,11 @@ def _reserve(port: int) -> bool:
         return True
     folder = Path(tempfile.gettempdir()) / f"gtmc-ports-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    claim = (folder / str(port)).open("w")
+    claim = os.open(folder / str(port), os.O_WRONLY | os.O_CREAT, 0o600)
     try:
         fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        claim.close()
+        os.close(claim)
         return False
     _reserved[port] = claim
     return True

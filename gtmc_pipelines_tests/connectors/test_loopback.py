@@ -1,6 +1,7 @@
 """The loopback listener takes one answer, echoes nothing and closes."""
 
 import socket
+import struct
 import threading
 import urllib.error
 import urllib.request
@@ -102,3 +103,17 @@ def test_a_callback_elsewhere_is_refused(url: str) -> None:
     with pytest.raises(Misuse) as caught:
         LoopbackListener(url)
     assert caught.value.code == "callback_not_local"
+
+
+def test_a_connection_that_breaks_leaves_the_login_waiting_and_prints_nothing(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    listener = LoopbackListener()
+    host, port = "127.0.0.1", int(listener.redirect_uri.split(":")[2].split("/")[0])
+    with socket.create_connection((host, port)) as broken:
+        broken.sendall(b"GET /callback?code=lost")
+        broken.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closing resets
+    visit = _Visit(listener.redirect_uri + "?code=a&state=b")
+    assert listener.wait(5).code.reveal() == "a"
+    visit.join()
+    assert capfd.readouterr().err == ""
