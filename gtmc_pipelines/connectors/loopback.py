@@ -41,7 +41,7 @@ class LoopbackListener:
     """
 
     def __init__(self, callback_url: str | None = None, variable: str = "SALESFORCE_CALLBACK_URL") -> None:
-        parts, port = _parted(callback_url or "http://127.0.0.1:0/callback")
+        parts, port = _parted(callback_url or "http://127.0.0.1:0/callback", variable)
         if parts.scheme != "http" or parts.hostname not in _LOCAL_NAMES:
             raise Misuse(
                 "callback_not_local",
@@ -89,7 +89,7 @@ class LoopbackListener:
         self.close()
 
 
-def _parted(callback_url: str) -> tuple[SplitResult, int]:
+def _parted(callback_url: str, variable: str) -> tuple[SplitResult, int]:
     """A callback URL's parts and its port: 80 when it names none, 0 for any free one."""
     try:
         parts = urlsplit(callback_url)
@@ -98,7 +98,7 @@ def _parted(callback_url: str) -> tuple[SplitResult, int]:
         raise Misuse(
             "callback_malformed",
             "The callback URL can't be parsed.",
-            next_step="Set SALESFORCE_CALLBACK_URL to http://127.0.0.1:<port>/<path> and register the same.",
+            next_step=f"Set {variable} to http://127.0.0.1:<port>/<path> and register the same.",
         ) from None
 
 
