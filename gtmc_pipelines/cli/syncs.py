@@ -28,6 +28,8 @@ from gtmc_pipelines.workflows.inputs import SyncOutcome, SyncRequest
 group = typer.Typer(help="Past and running syncs.", no_args_is_help=True)
 
 Connector = Annotated[str, typer.Option("--connector", "-c", help="Type or id of the connector.")]
+SyncId = Annotated[str, typer.Argument(metavar="ID", help="Id of a sync (its beginning will do), or of its workflow.")]
+_CLOSING_SECONDS = 30.0
 _COLUMNS = [
     "id",
     "started_at",
@@ -116,9 +118,7 @@ def list_(
 
 @group.command("show")
 def show(
-    sync_id: Annotated[
-        str, typer.Argument(metavar="ID", help="Id of a sync (its beginning will do), or of its workflow.")
-    ],
+    sync_id: SyncId,
     as_json: AsJson = False,
 ) -> None:
     """Show one sync with its balance sheet by stream."""
@@ -134,6 +134,24 @@ def show(
     for name, entry in log.stream_counts.items():
         if entry.get("error"):
             console.print(f"[red]✗[/red] {name}: {entry['error']}", highlight=False)
+
+
+@group.command("cancel")
+def cancel(sync_id: SyncId) -> None:
+    """Stop a running sync or re-normalisation. What it has written stays; the next one goes on from there."""
+    with _opened() as (settings, database):
+        log = require_sync(database, None, sync_id)
+        if log.completed_at is not None or not log.workflow_id:
+            raise Misuse(
+                "sync_ended",
+                f"Sync {log.id} has ended already: {log.outcome or log.status.value}.",
+                next_step="See `gtmc syncs list` for those that are running.",
+            )
+        with SyncClient.open(settings) as client:
+            client.cancel(log.workflow_id, actor=cli_actor())
+            outcome = client.outcome_within(log.workflow_id, _CLOSING_SECONDS)
+    said = f"{log.id}: {outcome.outcome}" if outcome else f"{log.id} was asked to stop and closes its books when it can"
+    console.print(f"[green]✓[/green] {said}", highlight=False, soft_wrap=True)
 
 
 def _request(row: ConnectorRow, mode: SyncMode, streams: tuple[str, ...]) -> SyncRequest:

@@ -77,7 +77,7 @@ class RunSyncs:
         with self._lock:
             names = sorted(self._open)
         for name in names:
-            self._platform.client.cancel(name)
+            self._platform.client.cancel(name, actor=f"dagster:{self._order.run_id}")
         return names
 
     def detach(self) -> None:

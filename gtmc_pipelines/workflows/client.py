@@ -132,9 +132,11 @@ class SyncClient:
                 return replace(outcome, held_by=winner)
         return outcome
 
-    def cancel(self, handle: SyncHandle | str) -> None:
-        """Ask a running sync to stop: it closes its books first. One that has ended is left alone."""
-        self._run(self._client.get_workflow_handle(_id(handle)).cancel(), gone_is_fine=True)
+    def cancel(self, handle: SyncHandle | str, *, actor: str) -> None:
+        """Ask a running sync to stop: it closes its books first, and the audit log names `actor` (`cli:<user>`,
+        `dagster:<run>`). One that has ended is left alone.
+        """
+        self._run(self._client.get_workflow_handle(_id(handle)).cancel(reason=actor), gone_is_fine=True)
 
     def is_running(self, handle: SyncHandle | str) -> bool:
         """True while the workflow is open. Raises Retry when Temporal doesn't say."""

@@ -108,9 +108,10 @@ class ConnectorSyncWorkflow:
         return ended
 
     async def _finalize(self, outcome: Outcome, fault: FaultNote | None) -> SyncOutcome:
+        cancelled_by = workflow.cancellation_reason() or ""
         ended: SyncOutcome = await workflow.execute_activity(
             "finalize",
-            FinalizeRequest(self._request, self._owner, outcome, self._plan, fault),
+            FinalizeRequest(self._request, self._owner, outcome, self._plan, fault, cancelled_by),
             result_type=SyncOutcome,
             start_to_close_timeout=timedelta(seconds=30),
             retry_policy=_BOOKKEEPING,

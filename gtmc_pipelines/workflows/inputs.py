@@ -119,13 +119,17 @@ class SegmentResult:
 
 @dataclass(frozen=True, slots=True)
 class FinalizeRequest:
-    """How a sync ended, to be put on the books. `plan` is None when it never got as far as having one."""
+    """How a sync ended, to be put on the books. `plan` is None when it never got as far as having one.
+
+    `cancelled_by` is the reason the cancel came with: who asked, when one of ours did (`activities.cancelled`).
+    """
 
     request: SyncRequest
     owner_run_id: str
     outcome: Outcome
     plan: SyncPlan | None = None
     fault: FaultNote | None = None
+    cancelled_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

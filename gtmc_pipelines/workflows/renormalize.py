@@ -86,7 +86,8 @@ class RenormalizeWorkflow:
 
     async def _close(self, outcome: Outcome, fault: FaultNote | None = None) -> SyncOutcome:
         self._enter(Phase.FINALIZING)
-        call = FinalizeRequest(self._request, self._owner, outcome, self._plan, fault)
+        cancelled_by = workflow.cancellation_reason() or ""
+        call = FinalizeRequest(self._request, self._owner, outcome, self._plan, fault, cancelled_by)
         ended = await to_the_end(self._finalize(call))
         self._enter(Phase.COMPLETE if ended.is_success else Phase.FAILED)
         return ended

@@ -15,6 +15,7 @@ from gtmc_pipelines.defs.resources import vendor_resource
 from gtmc_pipelines.defs.sensors.consent import consent_sensor
 from gtmc_pipelines.model.connector_types import ConnectorStatus, ConnectorType
 from gtmc_pipelines.settings import Settings
+from gtmc_pipelines.storage.audit_entries import list_entries
 from gtmc_pipelines.storage.connector_states import set_status
 from gtmc_pipelines.storage.connectors import ConnectorRow, add_connector
 from gtmc_pipelines.storage.credentials import StoredCredentials
@@ -108,6 +109,11 @@ def test_withdrawal_cancels_the_running_sync_and_removes_the_partition(
         sense(instance, "o365_consent", definitions=DEFINITIONS)
         gate.opened.set()
         assert not client.outcome(handle).is_success
+    with database.tenant(tenant) as handle:
+        stopped = list_entries(handle, tenant, 9)
+    # Which is faster, the sensor's cancel or the look at the agreement before the next batch, is chance.
+    assert {each.actor for each in stopped if each.action == "sync.cancel"} <= {"dagster:o365_consent"}
+    assert ("o365.withdraw_dpa", "test") in [(each.action, each.actor) for each in stopped]
     assert tenant not in instance.get_dynamic_partitions("o365_tenants")
 
 

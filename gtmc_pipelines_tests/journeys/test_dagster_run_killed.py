@@ -16,6 +16,7 @@ import pytest
 
 from gtmc_pipelines.model.phases import Outcome
 from gtmc_pipelines.settings import Settings
+from gtmc_pipelines.storage.audit_entries import list_entries
 from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines.storage.sync_history import SyncLog, list_syncs
 from gtmc_pipelines.workflows.client import SyncClient
@@ -111,6 +112,9 @@ def test_terminating_a_run_cancels_its_workflow_and_what_was_written_stays(
     gate.opened.set()
     _until(lambda: _newest(database, tenant).completed_at is not None, 60)
     assert _newest(database, tenant).outcome == Outcome.CANCELLED
+    with database.tenant(tenant) as handle:
+        (cancelled,) = list_entries(handle, tenant, 1, action="sync.cancel")
+    assert cancelled.actor == f"dagster:{run.run_id}"
     child.wait(30)
     stored = instance.get_run_by_id(run.run_id)
     assert stored is not None

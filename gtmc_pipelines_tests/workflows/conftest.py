@@ -20,6 +20,7 @@ from gtmc_pipelines.model.catalog import STREAMS
 from gtmc_pipelines.model.connector_types import ConnectorStatus, ConnectorType
 from gtmc_pipelines.model.phases import SyncMode, Trigger
 from gtmc_pipelines.settings import Settings
+from gtmc_pipelines.storage.audit_entries import list_entries
 from gtmc_pipelines.storage.connector_states import set_status
 from gtmc_pipelines.storage.connectors import ConnectorRow, add_connector, require_connector
 from gtmc_pipelines.storage.credentials import StoredCredentials
@@ -79,6 +80,11 @@ class Stage:
 
     def log(self, sync_log_id: str) -> SyncLog:
         return require_sync(self.database, self.tenant, sync_log_id)
+
+    def audited(self, limit: int) -> list[tuple[str, str]]:
+        """What the newest rows of the audit log say was done, and by whom."""
+        with self.database.tenant(self.tenant) as handle:
+            return [(entry.action, entry.actor) for entry in list_entries(handle, self.tenant, limit)]
 
     def ids(self, table: str = "people") -> list[str]:
         with self.database.tenant(self.tenant) as handle:

@@ -48,7 +48,7 @@ def _cancelled(stage: Stage) -> str:
     stage.connector.script = {"contacts": [gate, people(5)]}
     handle = stage.start()
     assert gate.reached.wait(20)
-    stage.client.cancel(handle)
+    stage.client.cancel(handle, actor="cli:someone")
     stage.client.outcome(handle)
     gate.opened.set()
     return handle.workflow_id

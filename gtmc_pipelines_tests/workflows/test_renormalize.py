@@ -154,9 +154,10 @@ def test_a_cancelled_one_closes_its_books(stage: Stage, monkeypatch: pytest.Monk
     monkeypatch.setattr(renormalize, "raw_page", page)
     handle = stage.client.renormalize(stage.request(), datetime.now(UTC))
     assert gate.reached.wait(30)
-    stage.client.cancel(handle)
+    stage.client.cancel(handle, actor="cli:someone")
     gate.opened.set()
     assert stage.client.outcome(handle).outcome is Outcome.CANCELLED
+    assert stage.audited(1) == [("sync.cancel", "cli:someone")]
     assert (stage.status, stage.lease) == (ConnectorStatus.CONNECTED, None)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import re
@@ -14,8 +15,8 @@ import pytest
 from gtmc_pipelines.model.connector_types import ConnectorStatus, ConnectorType
 from gtmc_pipelines.model.errors import Broken, Defer, Misuse, Reauthorize, Retry
 from gtmc_pipelines.model.phases import Outcome, SyncMode
-from gtmc_pipelines.storage.audit_entries import list_entries
 from gtmc_pipelines.workflows.client import SyncClient
+from gtmc_pipelines.workflows.connection import connect
 from gtmc_pipelines_tests.workflows.conftest import Stage, history_of
 from gtmc_pipelines_tests.workflows.scripted import CANARY_EMAIL, CANARY_TOKEN, Gate, people
 
@@ -155,25 +156,39 @@ def test_a_cancelled_sync_frees_the_connector(stage: Stage) -> None:
     stage.connector.script = {"contacts": [people(5), gate, people(5, 5)]}
     handle = stage.start()
     assert gate.reached.wait(20)
-    stage.client.cancel(handle)
+    stage.client.cancel(handle, actor="cli:someone")
     outcome = stage.client.outcome(handle)
     gate.opened.set()
     assert outcome.outcome is Outcome.CANCELLED
     assert stage.status is ConnectorStatus.CONNECTED
     assert stage.lease is None
-    with stage.database.tenant(stage.tenant) as connection:
-        newest = [one.action for one in list_entries(connection, stage.tenant, 2)]
-    assert newest == ["sync.cancel", "sync.start"]
+    assert stage.audited(2) == [("sync.cancel", "cli:someone"), ("sync.start", "worker")]
     stage.connector.script = {"contacts": [people(5), people(5, 5)]}
     assert stage.sync().outcome is Outcome.COMPLETED
     assert len(stage.ids()) == 10
+
+
+def test_a_cancel_from_outside_is_temporals_whatever_reason_was_typed_there(stage: Stage) -> None:
+    gate = Gate()
+    stage.connector.script = {"contacts": [gate, people(5)]}
+    handle = stage.start()
+    assert gate.reached.wait(20)
+    asyncio.run(_cancel_in_temporal(stage, handle.workflow_id, f"asked by {CANARY_EMAIL}"))
+    assert stage.client.outcome(handle).outcome is Outcome.CANCELLED
+    gate.opened.set()
+    assert stage.audited(1) == [("sync.cancel", "temporal")]
+
+
+async def _cancel_in_temporal(stage: Stage, workflow_id: str, reason: str) -> None:
+    client = await connect(stage.settings.required("temporal_address"), stage.settings.temporal_namespace)
+    await client.get_workflow_handle(workflow_id).cancel(reason=reason)
 
 
 def test_a_sync_cancelled_before_it_began_leaves_nothing_behind(stage: Stage) -> None:
     stage.connector.script = {"contacts": [people(5)]}
     for number in range(5):
         handle = stage.start(at=datetime.now(UTC) + timedelta(seconds=number))
-        stage.client.cancel(handle)
+        stage.client.cancel(handle, actor="cli:someone")
         assert stage.client.outcome(handle).outcome in (Outcome.CANCELLED, Outcome.COMPLETED)
         assert stage.status is ConnectorStatus.CONNECTED
         assert stage.lease is None

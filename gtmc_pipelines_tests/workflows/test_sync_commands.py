@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from gtmc_pipelines.cli.actor import cli_actor
 from gtmc_pipelines.cli.main import app
 from gtmc_pipelines.model.connector_types import ConnectorStatus
 from gtmc_pipelines.model.errors import Broken, Misuse
 from gtmc_pipelines.storage.connector_states import set_status
 from gtmc_pipelines_tests.workflows.conftest import KEY, Stage
-from gtmc_pipelines_tests.workflows.scripted import people
+from gtmc_pipelines_tests.workflows.scripted import Gate, people
 
 pytestmark = pytest.mark.services
 
@@ -95,6 +96,23 @@ def test_a_connector_that_was_never_connected_is_not_synced(commands: Stage) -> 
     done = _run("sync", "-t", commands.tenant, "-c", "salesforce")
     assert isinstance(done.exception, Misuse)
     assert "gtmc connectors connect" in str(done.exception)
+
+
+def test_a_running_sync_is_cancelled_and_the_audit_log_names_who_asked(commands: Stage) -> None:
+    gate = Gate()
+    commands.connector.script = {"contacts": [people(5), gate, people(5, 5)]}
+    handle = commands.start()
+    assert gate.reached.wait(20)
+    (listed,) = json.loads(_run("syncs", "list", "-t", commands.tenant, "--json").stdout)
+    done = _run("syncs", "cancel", listed["id"])
+    gate.opened.set()
+    outcome = commands.client.outcome(handle)
+    assert (done.exit_code, outcome.outcome) == (0, "cancelled"), done.output
+    assert f"{listed['id']}: cancelled" in done.stdout
+    assert commands.audited(1) == [("sync.cancel", cli_actor())]
+    again = _run("syncs", "cancel", listed["id"])
+    assert isinstance(again.exception, Misuse)
+    assert again.exception.code == "sync_ended"
 
 
 def test_the_beginning_of_an_id_shows_its_sync(commands: Stage) -> None:

@@ -77,7 +77,7 @@ def _cancel(gtmc: GtmcResource, standings: "Sequence[ConsentStanding]") -> list[
     if running:
         with gtmc.open() as platform:
             for name in running.values():
-                platform.client.cancel(name)
+                platform.client.cancel(name, actor="dagster:o365_consent")
     return sorted(running)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from gtmc_pipelines.model.connector_types import ConnectorStatus
 from gtmc_pipelines.model.phases import Outcome
-from gtmc_pipelines.storage import audit, cursors, leases
+from gtmc_pipelines.storage import cursors, leases
 from gtmc_pipelines.storage.connector_states import set_status
 from gtmc_pipelines.storage.connectors import get_connector
 from gtmc_pipelines.storage.leases import Held
@@ -15,6 +15,7 @@ from gtmc_pipelines.storage.statements import Handle
 from gtmc_pipelines.storage.sync_history import get_sync
 from gtmc_pipelines.storage.sync_logs import close_sync_log, open_sync_log
 from gtmc_pipelines.workflows.activities.books import counts_in, failures_in
+from gtmc_pipelines.workflows.activities.cancelled import audit_cancelled
 from gtmc_pipelines.workflows.activities.positions import cursor_text
 from gtmc_pipelines.workflows.activities.services import Services
 from gtmc_pipelines.workflows.inputs import FaultNote, FinalizeRequest, SyncOutcome
@@ -52,22 +53,9 @@ def finalize(services: Services, call: FinalizeRequest, workflow_id: str, now: d
         if is_ours and is_first_time and row.status is not ConnectorStatus.DISCONNECTED:
             _set_status(handle, call, outcome, fault, now)
         if is_first_time and call.outcome is Outcome.CANCELLED:
-            _audit_cancelled(handle, call, log_id)
+            audit_cancelled(handle, call, log_id)
         leases.release(handle, request.tenant_id, request.connector_id, call.owner_run_id)
     return outcome
-
-
-def _audit_cancelled(handle: Handle, call: FinalizeRequest, log_id: str) -> None:
-    request = call.request
-    audit.record(
-        handle,
-        request.tenant_id,
-        actor="worker",
-        action="sync.cancel",
-        resource="connector",
-        resource_id=request.connector_id,
-        changes={"after": {"sync_log": log_id, "outcome": call.outcome.value}},
-    )
 
 
 def _log_of(handle: Handle, call: FinalizeRequest, workflow_id: str) -> str:

@@ -19,6 +19,7 @@ from gtmc_pipelines.storage.renormalize import PAGE_RECORDS, Position, RawRewrit
 from gtmc_pipelines.storage.sync_history import get_sync
 from gtmc_pipelines.storage.sync_logs import close_sync_log, open_sync_log
 from gtmc_pipelines.workflows.activities.books import Books, counts_in
+from gtmc_pipelines.workflows.activities.cancelled import audit_cancelled
 from gtmc_pipelines.workflows.activities.consent import require_consent
 from gtmc_pipelines.workflows.activities.mappers import mappers_of
 from gtmc_pipelines.workflows.activities.open_sync import selected_streams
@@ -95,6 +96,8 @@ def finalize_renormalize(services: Services, call: FinalizeRequest) -> SyncOutco
     with services.database.tenant(tenant) as handle:
         cursor = cursor_text(cursors.list_states(handle, tenant, connector))
         is_first_time = close_sync_log(handle, tenant, log_id, call.outcome, cursor_after=cursor, **_error(fault))
+        if is_first_time and call.outcome is Outcome.CANCELLED:
+            audit_cancelled(handle, call, log_id)
         if leases.release(handle, tenant, connector, call.owner_run_id) and is_first_time:
             _restore_status(handle, require_connector(services.database, tenant, connector))
     return outcome
