@@ -127,7 +127,9 @@ def connect(
 def verify(tenant: Tenant, connector: Connector, as_json: AsJson = False) -> None:
     """Probe the vendor with the stored credentials."""
     with _opened() as (settings, database):
-        health = authorization.verify(settings, database, require_connector(database, tenant, connector))
+        health = authorization.verify(
+            settings, database, require_connector(database, tenant, connector), actor=cli_actor()
+        )
     if as_json:
         emit_json({"healthy": health.is_healthy, "url": health.url, "detail": health.detail, **health.facts})
         return

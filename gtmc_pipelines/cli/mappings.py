@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from gtmc_pipelines.cli.actor import acting_for
+from gtmc_pipelines.cli.actor import acting_for, cli_actor
 from gtmc_pipelines.cli.console import AsJson, Tenant, console, emit, emit_json, errors
 from gtmc_pipelines.cli.mappings_apply import apply_mappings
 from gtmc_pipelines.cli.mappings_file import read_mapping
@@ -101,7 +101,7 @@ def fields(tenant: Tenant, connector: Connector, entity: EntityName, as_json: As
     with _opened() as (settings, database):
         scope = scope_of(database, tenant, connector)
         kind = scope.entity(entity)
-        found = source_fields(settings, database, scope.row, kind)
+        found = source_fields(settings, database, scope.row, kind, actor=cli_actor())
     source = [
         {"name": f.name, "label": f.label, "type": f.type, "required": f.is_required, "custom": f.is_custom}
         for f in found

@@ -61,7 +61,8 @@ class VendorResource(GtmcResource):
                 composed, options={**composed.options, **self.options()}, app={**composed.app, **self.app()}
             )
             given = self.given_credentials()
-            source = _Given(given) if given else StoredCredentials(database, key_ring(settings), tenant, row.id)
+            stored = StoredCredentials(database, key_ring(settings), tenant, row.id, actor="dagster")
+            source = _Given(given) if given else stored
             session = connector_of(self.connector).authenticate(source, composed)
             try:
                 yield session

@@ -116,9 +116,13 @@ def connect_by_keys(
     return _store(settings, database, row, proven, (), actor)
 
 
-def verify(settings: Settings, database: Database, row: ConnectorRow) -> Health:
-    """Probe the vendor with the stored credentials. Raises the error when there are none or they are refused."""
-    return _probe(row.type, _stored(settings, database, row), compose(settings, row))
+def verify(settings: Settings, database: Database, row: ConnectorRow, *, actor: str) -> Health:
+    """Probe the vendor with the stored credentials. Raises the error when there are none or they are refused.
+
+    A token that has expired is renewed, in the audit log by `actor`.
+    """
+    stored = StoredCredentials(database, key_ring(settings), row.tenant_id, row.id, actor=actor)
+    return _probe(row.type, stored, compose(settings, row))
 
 
 def disconnect(settings: Settings, database: Database, row: ConnectorRow, *, actor: str) -> str:

@@ -17,8 +17,10 @@ from gtmc_pipelines.workflows.activities.consent import consented_options
 from gtmc_pipelines.workflows.composition import compose, key_ring
 
 
-def source_fields(settings: Settings, database: Database, row: ConnectorRow, entity: Entity) -> list[SourceField]:
-    """Fields the vendor offers for an entity, custom ones included.
+def source_fields(
+    settings: Settings, database: Database, row: ConnectorRow, entity: Entity, *, actor: str
+) -> list[SourceField]:
+    """Fields the vendor offers for an entity, custom ones included; the audit log names `actor` for a renewed token.
 
     Raises Misuse `not_connected`, Reauthorize when the credentials are refused or Office 365 lacks its
     agreement, and the vendor's own trouble otherwise.
@@ -31,7 +33,7 @@ def source_fields(settings: Settings, database: Database, row: ConnectorRow, ent
         )
     composed = compose(settings, row)
     composed = replace(composed, options={**composed.options, **consented_options(database, row)})
-    credentials = StoredCredentials(database, key_ring(settings), row.tenant_id, row.id)
+    credentials = StoredCredentials(database, key_ring(settings), row.tenant_id, row.id, actor=actor)
     connector = connector_of(row.type)
     session = connector.authenticate(credentials, composed)
     try:
