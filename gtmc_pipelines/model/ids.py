@@ -44,6 +44,11 @@ def renormalization_id(tenant: str, connector: str, at: datetime) -> str:
     return f"renormalize-{tenant}-{connector}-{_stamp(at)}"
 
 
+def replay_id(tenant: str, connector: str, at: datetime) -> str:
+    """Id of a workflow that tries dead letters again; `at` as in `workflow_id`."""
+    return f"replay-{tenant}-{connector}-{_stamp(at)}"
+
+
 def _stamp(at: datetime) -> str:
     """UTC to the millisecond, without characters that need quoting."""
     return f"{at.astimezone(UTC):%Y%m%dT%H%M%S%f}"[:-3] + "Z"

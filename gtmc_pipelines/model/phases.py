@@ -55,3 +55,4 @@ class Trigger(StrEnum):
     SENSOR = "sensor"
     CLI = "cli"
     RENORMALIZE = "renormalize"  # whoever asked: canonical rows from raw ones, the vendor is not called
+    REPLAY = "replay"  # the same for dead letters alone, from raw rows or from the letters

@@ -46,6 +46,8 @@ class BatchTransaction:
     costs its own record only; without it such a refusal ends the attempt.
     """
 
+    is_of_raw = False  # True: the records come from the raw extract, not from the vendor
+
     def __init__(
         self, connection: psycopg.Connection[Any], plan: BatchPlan, batch: Batch, prepared: Prepared, *, isolate: bool
     ) -> None:
@@ -89,10 +91,9 @@ class BatchTransaction:
         not_fine = {letter.external_id for letter in self._letters} | self._stale
         unlanded = [key for key in self._prepared.newest if key not in self._landed]
         bookkeeping.mark_seen(connection, target, self._batch, unlanded)
-        bookkeeping.dead_letter(connection, target, self._batch_id, self._letters)
+        bookkeeping.dead_letter(connection, target, self._batch_id, self._letters, is_of_raw=self.is_of_raw)
         fine = frozenset(key for key in open_letters if key in self._prepared.newest and key not in not_fine)
-        if fine:
-            bookkeeping.resolve_letters(connection, target, list(fine))
+        bookkeeping.resolve_letters(connection, target, list(fine), kind="of_raw" if self.is_of_raw else "any")
         self._close()
         return fine
 
@@ -160,7 +161,7 @@ class BatchTransaction:
             except psycopg.Error as error:
                 if not is_of_a_record(error):
                     raise
-        self._letters.append(replace(letter, payload=record.payload))
+        self._letters.append(letter.keeping(record))
 
     def _store(self, part: Sequence[_Staged]) -> None:
         """Land a part and bring its canonical rows up to date."""

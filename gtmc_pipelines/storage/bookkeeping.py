@@ -81,7 +81,7 @@ def letters_of_unlandable(batch: Batch, prepared: Prepared, batch_id: int) -> li
     ]
     detail = "no table can hold its id"
     letters += [
-        NewLetter(_key(record.external_id, batch_id, position), "write", "unstorable_id", detail, record.payload)
+        NewLetter(_key(record.external_id, batch_id, position), "write", "unstorable_id", detail).keeping(record)
         for position, record in enumerate(prepared.without_storable_id, len(letters))
     ]
     return letters
@@ -100,7 +100,7 @@ def dead_letter_batch(
     detail = f"refused {attempts} times: {cause}"
     letters = letters_of_unlandable(batch, prepared, batch_id)
     letters += [
-        NewLetter(key, "write", "batch_failed", detail, record.payload) for key, record in prepared.newest.items()
+        NewLetter(key, "write", "batch_failed", detail).keeping(record) for key, record in prepared.newest.items()
     ]
     skipped = batch.skipped + prepared.repeated
     counts = Counts(read=batch.read, failed=len(letters), skipped=skipped)
@@ -120,9 +120,14 @@ def open_letters(connection: psycopg.Connection[Any], target: BatchTarget, limit
 
 
 def dead_letter(
-    connection: psycopg.Connection[Any], target: BatchTarget, batch_id: int, letters: Sequence[NewLetter]
+    connection: psycopg.Connection[Any],
+    target: BatchTarget,
+    batch_id: int,
+    letters: Sequence[NewLetter],
+    *,
+    is_of_raw: bool = False,
 ) -> None:
-    """Store letters, halving around payloads that jsonb refuses: those letters go without."""
+    """Store letters, halving around payloads that jsonb refuses: those are kept in base64."""
     if not letters:
         return
     try:
@@ -135,22 +140,28 @@ def dead_letter(
                 letters,
                 sync_log_id=target.sync_log_id,
                 batch_id=batch_id,
+                is_of_raw=is_of_raw,
             )
         return
     except psycopg.Error as error:
         if not is_of_a_record(error) or (len(letters) == 1 and letters[0].payload is None):
             raise
-    if len(letters) == 1:
-        dead_letter(connection, target, batch_id, [replace(letters[0], payload=None)])
-        return
     middle = len(letters) // 2
-    dead_letter(connection, target, batch_id, letters[:middle])
-    dead_letter(connection, target, batch_id, letters[middle:])
+    for part in [letters[:middle], letters[middle:]] if middle else [[_lighter(letters[0])]]:
+        dead_letter(connection, target, batch_id, part, is_of_raw=is_of_raw)
 
 
-def resolve_letters(connection: psycopg.Connection[Any], target: BatchTarget, ids: list[str]) -> None:
-    """Close the letters of records that are fine now."""
-    dead_letters.resolve(connection, target.tenant_id, target.connector_id, target.stream.name, ids)
+def resolve_letters(
+    connection: psycopg.Connection[Any],
+    target: BatchTarget,
+    ids: Sequence[str],
+    resolution: str = "written",
+    kind: dead_letters.Kind = "any",
+) -> None:
+    """Close the letters of records that are fine now (see `dead_letters.resolve`)."""
+    if ids:
+        tenant, connector, stream = target.tenant_id, target.connector_id, target.stream.name
+        dead_letters.resolve(connection, tenant, connector, stream, ids, resolution, kind)
 
 
 def mark_seen(connection: psycopg.Connection[Any], target: BatchTarget, batch: Batch, ids: Sequence[str]) -> None:
@@ -161,6 +172,13 @@ def mark_seen(connection: psycopg.Connection[Any], target: BatchTarget, batch: B
     seen = [*ids, *filter(is_storable_id, rejected_ids)]
     if seen:
         connection.execute(_MARK, {**_key_of(target), "generation": target.generation, "ids": seen})
+
+
+def _lighter(letter: NewLetter) -> NewLetter:
+    """The letter with its payload as base64; without it when even that is more than jsonb can hold."""
+    payload = letter.payload or b""
+    in_base64 = dead_letters.in_base64(payload).encode()
+    return replace(letter, payload=None if dead_letters.is_in_base64(payload) else in_base64)
 
 
 def _key(external_id: str | None, batch_id: int, position: int) -> str:

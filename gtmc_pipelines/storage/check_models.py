@@ -50,6 +50,7 @@ SELECT c.tenant_id, counted.stream, count(*) AS syncs,
  CROSS JOIN LATERAL (
        SELECT l.id, l.sync_type, l.started_at, l.completed_at, l.stream_counts FROM sync_logs l
         WHERE l.tenant_id = c.tenant_id AND l.connector_id = c.id AND l.completed_at IS NOT NULL
+          AND l.trigger IS DISTINCT FROM 'replay'
         ORDER BY l.started_at DESC LIMIT %(history)s) s
  CROSS JOIN LATERAL (
        SELECT e.key AS stream, coalesce(e.value ->> 'state' = 'complete', false) AS is_complete,

@@ -6,33 +6,42 @@ import base64
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 from gtmc_pipelines.model.errors import Misuse
+from gtmc_pipelines.model.records import SourceRecord
 from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines.storage.statements import Handle, row, rows, run
 
 # Few in a healthy sync, so one array a column; a record that fails again is the same letter once more.
 _UPSERT = """
 INSERT INTO dead_letters AS d (tenant_id, connector_id, sync_log_id, stream, external_id, batch_id, stage,
-                               reason_code, detail, payload, attempts)
+                               reason_code, detail, payload, source_updated_at, deleted, attempts)
 SELECT %(tenant_id)s, %(connector_id)s, %(sync_log_id)s, %(stream)s, l.external_id, %(batch_id)s, l.stage,
-       l.reason_code, l.detail, l.payload::jsonb, l.attempts
+       l.reason_code, l.detail, l.payload::jsonb, l.source_updated_at, l.deleted, l.attempts
   FROM unnest(%(external_ids)s::text[], %(stages)s::text[], %(reason_codes)s::text[], %(details)s::text[],
-              %(payloads)s::text[], %(attempts)s::integer[])
-       AS l (external_id, stage, reason_code, detail, payload, attempts)
+              %(payloads)s::text[], %(moments)s::timestamptz[], %(deleted)s::boolean[], %(attempts)s::integer[])
+       AS l (external_id, stage, reason_code, detail, payload, source_updated_at, deleted, attempts)
 ON CONFLICT (tenant_id, connector_id, stream, external_id, stage) DO UPDATE
    SET sync_log_id = excluded.sync_log_id, batch_id = excluded.batch_id, reason_code = excluded.reason_code,
-       detail = excluded.detail, payload = excluded.payload, attempts = d.attempts + excluded.attempts,
-       last_seen_at = now(), replayed_at = NULL, resolution = NULL
+       detail = excluded.detail, payload = excluded.payload, source_updated_at = excluded.source_updated_at,
+       deleted = excluded.deleted, attempts = d.attempts + excluded.attempts, last_seen_at = now(),
+       replayed_at = NULL, resolution = NULL
+ WHERE NOT (%(is_of_raw)s AND d.replayed_at IS NULL AND d.payload IS NOT NULL)
 """
 _RESOLVE = """
 UPDATE dead_letters SET replayed_at = now(), resolution = %(resolution)s
  WHERE tenant_id = %(tenant_id)s AND connector_id = %(connector_id)s AND stream = %(stream)s
-   AND external_id = ANY (%(external_ids)s) AND replayed_at IS NULL
+   AND external_id = ANY (%(external_ids)s) AND replayed_at IS NULL AND {kind}
 """
+_KINDS = {
+    "any": "true",
+    "of_raw": "payload IS NULL AND stage <> 'read'",
+    "kept": "payload IS NOT NULL",
+    "replayable": "stage <> 'read' AND reason_code <> 'unstorable_id'",
+}
 _OPERATIONAL = (
     "d.id, d.tenant_id, d.connector_id, c.type AS connector, d.sync_log_id, d.stream, d.batch_id, d.stage,"
     " d.reason_code, d.attempts, d.first_seen_at, d.last_seen_at, d.replayed_at, d.resolution"
@@ -40,12 +49,16 @@ _OPERATIONAL = (
 _FROM = "FROM dead_letters d JOIN connectors c ON c.tenant_id = d.tenant_id AND c.id = d.connector_id"
 
 
+Kind = Literal["any", "of_raw", "kept", "replayable"]
+"""Which letters of a record are meant."""
+
+
 @dataclass(frozen=True, slots=True)
 class NewLetter:
     """A record that failed. `detail` is a sentence without its data.
 
-    `payload` only when the record could not be landed in its raw table; a record without an id gets
-    `?<batch>:<position>` for one (`missing_id`).
+    `payload`, with the record's change time and whether it is a deletion, only when the record could not be
+    landed in its raw table; a record without an id gets `?<batch>:<position>` for one (`missing_id`).
     """
 
     external_id: str
@@ -54,6 +67,17 @@ class NewLetter:
     detail: str
     payload: bytes | None = field(default=None, repr=False)
     attempts: int = 1
+    source_updated_at: datetime | None = None
+    is_deleted: bool = False
+
+    def keeping(self, record: SourceRecord) -> NewLetter:
+        """The same letter with the record in it, which no raw table holds."""
+        return replace(
+            self,
+            payload=record.payload,
+            source_updated_at=record.source_updated_at,
+            is_deleted=record.is_deleted,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +122,12 @@ def upsert_letters(
     *,
     sync_log_id: str | None = None,
     batch_id: int | None = None,
+    is_of_raw: bool = False,
 ) -> int:
-    """Store letters in the caller's transaction; a letter known already is counted up and opened again."""
+    """Store letters in the caller's transaction; a letter known already is counted up and opened again.
+
+    `is_of_raw`: they are about raw rows, so an open letter that keeps a newer record itself stays as it is.
+    """
     distinct = list({(letter.external_id, letter.stage): letter for letter in letters}.values())
     if not distinct:
         return 0
@@ -117,6 +145,9 @@ def upsert_letters(
             "reason_codes": [letter.reason_code for letter in distinct],
             "details": [_text(letter.detail) for letter in distinct],
             "attempts": [letter.attempts for letter in distinct],
+            "moments": [letter.source_updated_at for letter in distinct],
+            "deleted": [letter.is_deleted for letter in distinct],
+            "is_of_raw": is_of_raw,
             "payloads": [None if letter.payload is None else storable_json(letter.payload) for letter in distinct],
         },
     )
@@ -129,11 +160,17 @@ def resolve(
     stream: str,
     external_ids: Sequence[str],
     resolution: str = "written",
+    kind: Kind = "any",
 ) -> int:
-    """Close the open letters of records that have been written after all; how many there were."""
+    """Close the open letters of records that have been written after all; how many there were.
+
+    `kind` leaves letters alone that are about something else: `of_raw` closes those of records that were landed,
+    `kept` those that hold their record themselves, `replayable` both. A record that its connector rejected is
+    settled by reading it again only.
+    """
     return run(
         handle,
-        _RESOLVE,
+        _RESOLVE.format(kind=_KINDS[kind]),
         {
             "tenant_id": tenant_id,
             "connector_id": connector_id,
@@ -219,7 +256,23 @@ def storable_json(payload: bytes) -> str:
         written.encode()  # refuses half surrogate pairs
         if "\\u0000" not in written:
             return text
+    return in_base64(payload)
+
+
+def in_base64(payload: bytes) -> str:
+    """`payload` as a JSON object that every jsonb column takes."""
     return json.dumps({"base64": base64.b64encode(payload).decode()})
+
+
+def is_in_base64(payload: bytes) -> bool:
+    """Whether a payload is what `in_base64` makes."""
+    return payload.startswith(b'{"base64": "') and payload.count(b'"') == 4
+
+
+def kept_bytes(stored: str) -> bytes:
+    """The record behind a stored payload (jsonb as text): its own bytes where they had been kept as base64."""
+    payload = stored.encode()
+    return base64.b64decode(json.loads(payload)["base64"]) if is_in_base64(payload) else payload
 
 
 def _refuse_constant(name: str) -> NoReturn:

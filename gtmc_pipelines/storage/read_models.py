@@ -25,7 +25,8 @@ SELECT c.tenant_id, c.id AS connector_id, c.type, c.status, c.schedule_cron, c.s
   LEFT JOIN LATERAL (
        SELECT l.started_at, l.deferred_until, (SELECT count(*) FROM jsonb_object_keys(l.stream_counts)) AS streams
          FROM sync_logs l
-        WHERE l.tenant_id = c.tenant_id AND l.connector_id = c.id AND l.trigger IS DISTINCT FROM 'renormalize'
+        WHERE l.tenant_id = c.tenant_id AND l.connector_id = c.id
+          AND coalesce(l.trigger, '') NOT IN ('renormalize', 'replay')
         ORDER BY l.started_at DESC LIMIT 1) last ON true
  WHERE (%(type)s::text IS NULL OR c.type = %(type)s) AND {_ELIGIBLE}
    AND (last.deferred_until IS NULL OR last.deferred_until <= %(now)s)
@@ -43,7 +44,7 @@ _CONSENT = """
 SELECT c.tenant_id, c.status, o.dpa_accepted_at AS accepted_at, l.owner_workflow,
        (SELECT max(s.started_at) FROM sync_logs s
          WHERE s.tenant_id = c.tenant_id AND s.connector_id = c.id
-           AND s.trigger IS DISTINCT FROM 'renormalize') AS last_started_at
+           AND coalesce(s.trigger, '') NOT IN ('renormalize', 'replay')) AS last_started_at
   FROM connectors c
   LEFT JOIN o365_config o ON o.tenant_id = c.tenant_id
   LEFT JOIN connector_leases l ON l.tenant_id = c.tenant_id AND l.connector_id = c.id

@@ -7,6 +7,7 @@ content hash is over the vendor's own bytes, which a payload read back from json
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,19 +67,27 @@ def raw_page(
     return [SourceRecord(r["external_id"], r["payload"].encode(), r["source_updated_at"], r["deleted"]) for r in found]
 
 
-class _Rewrite(BatchTransaction):
+class Rewrite(BatchTransaction):
     """Every record of the batch is mapped and compared with its canonical row; nothing is landed."""
 
+    is_of_raw = True
+
     def run(self, open_letters: Any) -> Written:
+        """As `BatchTransaction.run`."""
         target, connection = self._plan.target, self._connection
         self._batch_id, self.transaction_id = bookkeeping.begin(connection, target)
         keys = list(self._prepared.newest)
         if keys:
             self._plan.stage.make(connection)
-            self._write([self._staged(key, is_stored=True) for key in keys])
+            stored = self._stored(keys)
+            self._write([self._staged(key, key in stored) for key in keys])
         self._add(failed=len(self._letters))
         resolved = self._keep_books(open_letters)
         return Written(self._counts, frozenset(letter.external_id for letter in self._letters), resolved)
+
+    def _stored(self, keys: list[str]) -> Collection[str]:
+        """Which of them the raw extract holds already."""
+        return frozenset(keys)
 
     def _land(self, ids: list[str]) -> frozenset[str]:
         return frozenset()
@@ -93,14 +102,14 @@ class RawRewriter(BatchWriter):
     The position goes to the sync log instead of the stream's cursor, in the transaction of the rows.
     """
 
-    transaction = _Rewrite
+    transaction: type[BatchTransaction] = Rewrite
 
     def _dead_letter(self, connection: psycopg.Connection[Any], batch: Batch, prepared: Prepared, cause: str) -> Counts:
         batch_id, _ = bookkeeping.begin(connection, self._target)
         detail = f"refused {ATTEMPTS} times: {cause}"
         letters = [NewLetter(key, "write", "batch_failed", detail) for key in prepared.newest]
         counts = Counts(read=batch.read, failed=len(letters))
-        bookkeeping.dead_letter(connection, self._target, batch_id, letters)
+        bookkeeping.dead_letter(connection, self._target, batch_id, letters, is_of_raw=True)
         _close(connection, self._target, batch, counts)
         return counts
 

@@ -218,12 +218,15 @@ dead_letters = Table(
     required_text("reason_code"),
     required_text("detail", ""),
     document("payload"),  # only when the record could not be landed in its raw table
+    moment("source_updated_at"),  # the record's, beside its payload
+    Column("deleted", Boolean, nullable=False, server_default="false"),
     Column("attempts", Integer, nullable=False, server_default="1"),
     moment("first_seen_at", now=True),
     moment("last_seen_at", now=True),
     moment("replayed_at"),
     Column("resolution", Text),
     UniqueConstraint("tenant_id", "connector_id", "stream", "external_id", "stage", name="dead_letters_record_key"),
+    Index("dead_letters_open_idx", "tenant_id", "connector_id", "stream", postgresql_where=text("replayed_at IS NULL")),
 )
 
 audit_log = Table(

@@ -85,6 +85,7 @@ class SyncPlan:
 @dataclass(frozen=True, slots=True)
 class SyncRequest:
     """One sync of one connector. No `streams` means all of them. `plan` is set by continue-as-new only.
+    `letters` (ids) are the dead letters a replay is about, none: all that are open.
 
     `heartbeat_seconds` is after how much silence a worker counts as dead; `segments_per_run` bounds a
     run's history: then the workflow continues as new, with the same id, owner and plan.
@@ -101,11 +102,17 @@ class SyncRequest:
     heartbeat_seconds: int = 30
     segments_per_run: int = 200
     plan: SyncPlan | None = None
+    letters: tuple[int, ...] = ()
 
 
 def as_renormalization(request: SyncRequest) -> SyncRequest:
     """The request of RenormalizeWorkflow: raw rows of these streams are read in full, no vendor is called."""
     return replace(request, mode=SyncMode.FULL, trigger=Trigger.RENORMALIZE)
+
+
+def as_replay(request: SyncRequest) -> SyncRequest:
+    """The request of RenormalizeWorkflow that tries dead letters again and leaves all other records alone."""
+    return replace(request, mode=SyncMode.INCREMENTAL, trigger=Trigger.REPLAY)
 
 
 @dataclass(frozen=True, slots=True)

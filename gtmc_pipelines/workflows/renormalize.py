@@ -1,4 +1,7 @@
-"""RenormalizeWorkflow: canonical rows of a connector made again from its raw rows. The vendor is not called."""
+"""RenormalizeWorkflow: canonical rows of a connector made again from its raw rows. The vendor is not called.
+
+A request with the trigger `replay` is about dead letters alone (activities.replay).
+"""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from temporalio import activity
 
-from gtmc_pipelines.model.phases import Phase
+from gtmc_pipelines.model.phases import Phase, Trigger
 from gtmc_pipelines.workflows.activities.due import list_due
 from gtmc_pipelines.workflows.activities.finalize import finalize
 from gtmc_pipelines.workflows.activities.open_sync import open_sync
@@ -22,6 +22,7 @@ from gtmc_pipelines.workflows.activities.renormalize import (
     open_renormalize,
     renormalize_segment,
 )
+from gtmc_pipelines.workflows.activities.replay import replay_segment
 from gtmc_pipelines.workflows.activities.services import Services, faults_told
 from gtmc_pipelines.workflows.activities.sync_segment import Segment
 from gtmc_pipelines.workflows.inputs import (
@@ -83,9 +84,10 @@ class SyncActivities:
 
     @activity.defn(name="renormalize_segment", no_thread_cancel_exception=True)
     def renormalize_segment(self, request: SyncRequest, plan: SyncPlan) -> SegmentResult:
-        """See activities.renormalize."""
+        """See activities.renormalize and, for dead letters, activities.replay."""
+        segment = replay_segment if request.trigger is Trigger.REPLAY else renormalize_segment
         with faults_told("re-normalising"):
-            return renormalize_segment(self._services, request, plan, Pulse(Beat(Phase.WRITING)))
+            return segment(self._services, request, plan, Pulse(Beat(Phase.WRITING)))
 
     @activity.defn(name="finalize_renormalize", no_thread_cancel_exception=True)
     def finalize_renormalize(self, call: FinalizeRequest) -> SyncOutcome:

@@ -29,9 +29,7 @@ from gtmc_pipelines.workflows.activities.services import Services
 from gtmc_pipelines.workflows.inputs import Beat, FaultNote, FinalizeRequest, SegmentResult, SyncOutcome, SyncPlan
 from gtmc_pipelines.workflows.inputs import SyncRequest as Request
 
-_CANCELLED = FaultNote(
-    "Cancelled", "cancelled", "Re-normalising was cancelled; what it had written is kept.", "Start it again."
-)
+_CANCELLED = FaultNote("Cancelled", "cancelled", "It was cancelled; what it had written is kept.", "Start it again.")
 
 
 def open_renormalize(services: Services, request: Request, workflow_id: str, owner_run: str) -> SyncPlan:
@@ -84,7 +82,7 @@ def finalize_renormalize(services: Services, call: FinalizeRequest) -> SyncOutco
     log = get_sync(services.database, tenant, log_id) if log_id else None
     outcome = SyncOutcome(
         call.outcome,
-        SyncMode.FULL,
+        request.mode,
         counts_in(log) if log else {},
         error_code=fault.code if fault else "",
         error=fault.sentence if fault else "",
@@ -115,7 +113,7 @@ def _take_and_open(
             handle,
             tenant,
             connector,
-            mode=SyncMode.FULL,
+            mode=request.mode,
             workflow_id=workflow_id,
             workflow_run_id=owner_run,
             trigger=request.trigger,
@@ -124,7 +122,7 @@ def _take_and_open(
         )
         if row.status is not ConnectorStatus.DISCONNECTED:
             set_status(handle, tenant, connector, ConnectorStatus.SYNCING)
-    return SyncPlan(fence, log_id, SyncMode.FULL, datetime.now(UTC))
+    return SyncPlan(fence, log_id, request.mode, datetime.now(UTC))
 
 
 def _restore_status(handle: Any, row: ConnectorRow) -> None:

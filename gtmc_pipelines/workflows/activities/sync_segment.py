@@ -16,6 +16,7 @@ from gtmc_pipelines.model.phases import Phase
 from gtmc_pipelines.storage.batch import Batch, BatchTarget
 from gtmc_pipelines.storage.batch_writer import BatchWriter
 from gtmc_pipelines.storage.connectors import require_connector
+from gtmc_pipelines.storage.letter_replay import streams_waiting
 from gtmc_pipelines.storage.tombstones import load as load_tombstones
 from gtmc_pipelines.workflows.activities.ahead import Ahead
 from gtmc_pipelines.workflows.activities.books import Books
@@ -33,6 +34,7 @@ from gtmc_pipelines.workflows.activities.reading import (
     StreamEnd,
     read_streams,
 )
+from gtmc_pipelines.workflows.activities.replay import replay_target, replayed
 from gtmc_pipelines.workflows.activities.services import Services
 from gtmc_pipelines.workflows.activities.sessions import open_session
 from gtmc_pipelines.workflows.inputs import Beat, SegmentResult, SyncPlan, SyncRequest
@@ -61,6 +63,8 @@ class Segment:
         self._refused: dict[str, Broken] = {}
         self._tombstones = load_tombstones(services.database, services.key_ring, request.tenant_id)
         self._mappers: dict[str, list[CompiledMapping]] = {}
+        with services.database.tenant(request.tenant_id) as handle:
+            self._waiting = streams_waiting(handle, request.tenant_id, request.connector_id)
 
     def run(self) -> SegmentResult:
         """Go on until every stream has ended, a bound is reached, or this worker is being stopped.
@@ -143,8 +147,19 @@ class Segment:
             left = self._positions.left_to_sweep(step.stream)
             if left is not None:
                 self._sweep(step.stream, left)
+            if step.stream.name in self._waiting:
+                self._replay(step.stream)
             fault = self._refused.get(step.stream.name)
         self._books.close(step.stream, fault)
+
+    def _replay(self, stream: Stream) -> None:
+        """Dead letters of earlier syncs whose records this one has not read again are tried once more."""
+        target = replay_target(self._request, self._plan, stream)
+        for _, counts in replayed(
+            self._services, self._request, target, self._mappers[stream.name], self._tombstones, is_of_sync=True
+        ):
+            self._books.add(stream, counts)
+            self._beat()
 
     def _sweep(self, stream: Stream, start: Start) -> None:
         """Right after the last batch of a full read; again at the stream's end, in case a worker died in between."""

@@ -1,0 +1,206 @@
+"""Dead letters tried once more, from what is held of their records: the raw row, or the record in the letter itself.
+
+A record in a letter is newer than its raw row (it could not be landed), unless a later batch has landed the
+record again or a sweep found it gone. It is landed now; its hash stays empty, because jsonb no longer has the
+vendor's bytes (decision 40), so the next read takes the record as the vendor sends it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from gtmc_pipelines.model.counters import Counts
+from gtmc_pipelines.model.errors import Broken
+from gtmc_pipelines.model.phases import Phase
+from gtmc_pipelines.model.records import RowMapper, SourceRecord
+from gtmc_pipelines.storage import bookkeeping, sync_logs
+from gtmc_pipelines.storage.batch import Batch, BatchPlan, BatchTarget
+from gtmc_pipelines.storage.batch_transaction import BatchTransaction
+from gtmc_pipelines.storage.batch_writer import ATTEMPTS, BatchWriter
+from gtmc_pipelines.storage.dead_letters import NewLetter, kept_bytes
+from gtmc_pipelines.storage.engine import Database
+from gtmc_pipelines.storage.landing import UNMAPPED, Prepared
+from gtmc_pipelines.storage.renormalize import Rewrite
+from gtmc_pipelines.storage.statements import Handle, rows, run
+
+PAGE_RECORDS = 500
+
+_OURS = "tenant_id = %(tenant)s AND connector_id = %(connector)s AND stream = %(stream)s"
+_STREAMS = """
+SELECT DISTINCT stream FROM dead_letters WHERE tenant_id = %(tenant)s AND connector_id = %(connector)s
+   AND replayed_at IS NULL AND stage <> 'read' AND reason_code <> 'unstorable_id'
+"""
+# Least recently tried first. What this very sync has tried, or read, is not tried again by it.
+_PAGE = """
+WITH chosen AS (
+  SELECT d.external_id, min(d.last_seen_at) AS tried_at FROM dead_letters d
+   WHERE d.tenant_id = %(tenant)s AND d.connector_id = %(connector)s AND d.stream = %(stream)s
+     AND d.replayed_at IS NULL AND d.stage <> 'read' AND d.reason_code <> 'unstorable_id'
+     AND d.last_seen_at < (SELECT l.started_at FROM sync_logs l WHERE l.tenant_id = %(tenant)s AND l.id = %(sync_log)s)
+     AND (%(letters)s::bigint[] = '{{}}' OR d.id = ANY (%(letters)s::bigint[]))
+     AND (d.payload IS NOT NULL
+          OR EXISTS (SELECT FROM {raw} r WHERE r.tenant_id = %(tenant)s AND r.external_id = d.external_id))
+   GROUP BY d.external_id ORDER BY tried_at, d.external_id LIMIT %(limit)s),
+held AS (
+  SELECT c.external_id, r.payload AS landed, r.source_updated_at AS landed_at, r.deleted AS is_gone,
+         k.payload AS kept, k.source_updated_at AS kept_at, k.deleted AS is_deletion,
+         k.payload IS NOT NULL AND NOT coalesce(
+           r.batch_id > k.batch_id OR (r.deleted AND r.extracted_at > k.last_seen_at), false) AS is_kept
+    FROM chosen c
+    LEFT JOIN {raw} r ON r.tenant_id = %(tenant)s AND r.external_id = c.external_id
+    LEFT JOIN dead_letters k ON k.tenant_id = %(tenant)s AND k.connector_id = %(connector)s AND k.stream = %(stream)s
+          AND k.external_id = c.external_id AND k.stage = 'write' AND k.replayed_at IS NULL
+          AND k.payload IS NOT NULL)
+SELECT external_id, is_kept, (CASE WHEN is_kept THEN kept ELSE landed END)::text AS payload,
+       CASE WHEN is_kept THEN kept_at ELSE landed_at END AS source_updated_at,
+       CASE WHEN is_kept THEN is_deletion ELSE is_gone END AS deleted
+  FROM held
+"""
+# A letter whose record now fails at another stage stays the same letter, where that stage has none yet.
+_MOVE = f"""
+UPDATE dead_letters d SET stage = n.stage
+  FROM unnest(%(ids)s::text[], %(stages)s::text[]) AS n (external_id, stage)
+ WHERE {_OURS} AND d.external_id = n.external_id AND d.stage NOT IN (n.stage, 'read') AND d.replayed_at IS NULL
+   AND NOT EXISTS (SELECT FROM dead_letters o WHERE o.tenant_id = d.tenant_id AND o.connector_id = d.connector_id
+                    AND o.stream = d.stream AND o.external_id = d.external_id AND o.stage = n.stage)
+"""  # noqa: S608 - put together from constants
+_OTHERS = f"""
+UPDATE dead_letters d SET replayed_at = now(), resolution = 'superseded'
+  FROM unnest(%(ids)s::text[], %(stages)s::text[]) AS n (external_id, stage)
+ WHERE {_OURS} AND d.external_id = n.external_id AND d.stage NOT IN (n.stage, 'read') AND d.replayed_at IS NULL
+"""  # noqa: S608 - put together from constants
+_FORGET = f"DELETE FROM dead_letters WHERE {_OURS} AND external_id = ANY (%(ids)s)"  # noqa: S608
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Records with open letters: those whose newest version is their raw row, and those a letter keeps."""
+
+    of_raw: Sequence[SourceRecord]
+    kept: Sequence[SourceRecord]
+
+
+@dataclass(frozen=True, slots=True)
+class LetterBatch(Batch):
+    """Records of one kind, tried again in one transaction.
+
+    `erased` are ids of people who are to stay erased: their letters go (count them as `skipped`). With
+    `is_of_sync` those that fail again are left off the sheet: the sync that read them has counted them.
+    """
+
+    is_kept: bool = False
+    is_of_sync: bool = False
+    erased: Sequence[str] = ()
+
+
+def streams_waiting(handle: Handle, tenant_id: str, connector_id: str) -> frozenset[str]:
+    """Streams of a connector with open letters that can be tried again."""
+    found = rows(handle, _STREAMS, {"tenant": tenant_id, "connector": connector_id})
+    return frozenset(each["stream"] for each in found)
+
+
+def waiting_records(
+    database: Database, target: BatchTarget, letters: Sequence[int] = (), limit: int = PAGE_RECORDS
+) -> Waiting:
+    """The next records of the stream that wait, `limit` at most; empty when this sync has tried all.
+
+    `letters` (ids) names the ones that are meant; another letter of the same record is settled with it.
+    """
+    raw = sql.Identifier(*target.stream.raw_table.split("."))
+    values = _key(target) | {"sync_log": target.sync_log_id, "letters": list(letters), "limit": limit}
+    with database.tenant(target.tenant_id) as handle:
+        found = rows(handle, sql.SQL(_PAGE).format(raw=raw), values)
+    records = [
+        (r["is_kept"], SourceRecord(r["external_id"], kept_bytes(r["payload"]), r["source_updated_at"], r["deleted"]))
+        for r in found
+    ]
+    return Waiting([r for is_kept, r in records if not is_kept], [r for is_kept, r in records if is_kept])
+
+
+class _Replay(Rewrite):
+    """Records in letters are landed, guarded as any; those that are landed already are only mapped."""
+
+    _batch: LetterBatch
+
+    def __init__(
+        self, connection: psycopg.Connection[Any], plan: BatchPlan, batch: Batch, prepared: Prepared, *, isolate: bool
+    ) -> None:
+        prepared = replace(prepared, hashes=dict.fromkeys(prepared.hashes, UNMAPPED))
+        super().__init__(connection, plan, batch, prepared, isolate=isolate)
+
+    def _stored(self, keys: list[str]) -> Collection[str]:
+        return self._plan.raw.stored_hashes(self._connection, keys) if self._batch.is_kept else super()._stored(keys)
+
+    def _land(self, ids: list[str]) -> frozenset[str]:
+        return BatchTransaction._land(self, ids) if self._batch.is_kept else frozenset()
+
+    def _keep_books(self, open_letters: Collection[str]) -> frozenset[str]:
+        if not self._counts.is_balanced:
+            name = self._plan.target.stream.name
+            raise Broken("sheet_unbalanced", f"A replay of {name} doesn't add up: {self._counts}.")
+        target, connection = self._plan.target, self._connection
+        _settle(connection, target, self._batch, self._batch_id, self._prepared.newest, self._letters, self._stale)
+        self._counts = _count(connection, target, self._batch, self._counts)
+        return frozenset()
+
+
+class LetterReplay(BatchWriter):
+    """A batch writer whose batches are `LetterBatch`es. No cursor and no position moves: letters remember."""
+
+    transaction: type[BatchTransaction] = _Replay
+
+    def __init__(self, database: Database, target: BatchTarget, mappers: Sequence[RowMapper]) -> None:
+        super().__init__(database, target, mappers)
+        self._open_letters = set()  # the batch says which they are
+
+    def _dead_letter(self, connection: psycopg.Connection[Any], batch: Batch, prepared: Prepared, cause: str) -> Counts:
+        assert isinstance(batch, LetterBatch)
+        batch_id, _ = bookkeeping.begin(connection, self._target)
+        refused = f"refused {ATTEMPTS} times: {cause}"
+        letters = [NewLetter(key, "write", "batch_failed", refused) for key in prepared.newest]
+        if batch.is_kept:
+            letters = [letter.keeping(prepared.newest[letter.external_id]) for letter in letters]
+        _settle(connection, self._target, batch, batch_id, prepared.newest, letters, ())
+        counts = Counts(read=batch.read, failed=len(letters), skipped=batch.skipped)
+        return _count(connection, self._target, batch, counts)
+
+
+def _settle(
+    connection: psycopg.Connection[Any],
+    target: BatchTarget,
+    batch: LetterBatch,
+    batch_id: int,
+    tried: Iterable[str],
+    letters: Sequence[NewLetter],
+    stale: Collection[str],
+) -> None:
+    """Close the letters of what is written or superseded; count up those of what failed again."""
+    failed = {letter.external_id: letter.stage for letter in letters}
+    tried = list(tried)
+    bookkeeping.resolve_letters(connection, target, list(stale) if batch.is_kept else tried, "superseded", "kept")
+    fine = [key for key in tried if key not in failed and key not in stale]
+    bookkeeping.resolve_letters(connection, target, fine, "written", "replayable")
+    if failed:
+        stages = _key(target) | {"ids": list(failed), "stages": list(failed.values())}
+        run(connection, _MOVE, stages)
+        bookkeeping.dead_letter(connection, target, batch_id, letters)
+        run(connection, _OTHERS, stages)
+    if batch.erased:
+        run(connection, _FORGET, _key(target) | {"ids": list(batch.erased)})
+
+
+def _count(connection: psycopg.Connection[Any], target: BatchTarget, batch: LetterBatch, counts: Counts) -> Counts:
+    if batch.is_of_sync:
+        counts = replace(counts, read=counts.read - counts.failed, failed=0)
+    name = target.stream.name
+    sync_logs.add_counts(connection, target.tenant_id, target.sync_log_id, name, counts, phase=Phase.WRITING)
+    return counts
+
+
+def _key(target: BatchTarget) -> dict[str, Any]:
+    return {"tenant": target.tenant_id, "connector": target.connector_id, "stream": target.stream.name}
