@@ -1,15 +1,22 @@
 """Admin consent and app-only tokens, by msal as it is, over https with the sandbox's own CA."""
 
+import threading
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
 import msal
 import pytest
 
+from gtmc_pipelines.connectors.login import HeldCredentials
 from gtmc_pipelines.connectors.loopback import callback_of
-from gtmc_pipelines.connectors.o365.auth import O365Login, TokenSource, graph_url, login_url
+from gtmc_pipelines.connectors.o365.api import O365Session
+from gtmc_pipelines.connectors.o365.auth import O365Login, graph_url, login_url
+from gtmc_pipelines.connectors.o365.tokens import TokenSource
 from gtmc_pipelines.connectors.oauth import Pkce
 from gtmc_pipelines.model.errors import Broken, Misuse, Reauthorize
 from gtmc_pipelines.vault.secret import Secret
@@ -19,6 +26,7 @@ pytestmark = pytest.mark.services
 
 REDIRECT = "http://127.0.0.1:1718/callback"
 PKCE = Pkce.fresh()
+CALLERS = 50
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
@@ -106,10 +114,73 @@ def test_our_msal_gets_a_token_with_one_call(directory: Directory, scheme: str) 
     source = TokenSource(directory.settings(login_url=directory.vendor[scheme]), held)
     first, again = source.token(), source.token()
     assert first == again
-    source.forget()
-    assert source.token() != first
+    assert source.token(first) != first
     assert [entry["path"].rpartition("/")[2] for entry in directory.requests()] == ["token", "token"]
-    source.http.close()
+    source.close()
+
+
+@pytest.fixture
+def fifty(directory: Directory) -> Iterator[list[O365Session]]:
+    """Open sessions of one directory, whose login takes its time."""
+    directory.break_("slow", path="/token", latency_ms=300)
+    with ExitStack() as stack:
+        yield [stack.enter_context(directory.session()) for _ in range(CALLERS)]
+
+
+def _users_seen(sessions: list[O365Session]) -> list[int | str]:
+    """What each of them gets, all asking at once: how many users, or the code of the refusal."""
+    start = threading.Barrier(len(sessions))
+
+    def ask(session: O365Session) -> int | str:
+        start.wait()
+        try:
+            return len(session.mailboxes())
+        except Reauthorize as refused:
+            return refused.code
+
+    with ThreadPoolExecutor(len(sessions)) as pool:
+        return list(pool.map(ask, sessions))
+
+
+def test_fifty_callers_of_one_directory_share_one_token_and_its_renewal(
+    directory: Directory, fifty: list[O365Session]
+) -> None:
+    (users,) = set(_users_seen(fifty))
+    assert isinstance(users, int)
+    assert len(directory.requests("/token")) == 1
+    directory.break_("expired_token", count=1)  # and with it ends the token of them all
+    assert set(_users_seen(fifty)) == {users}
+    assert len(directory.requests("/token")) == 2
+
+
+def test_fifty_callers_without_consent_ask_once_and_are_all_told(
+    directory: Directory, fifty: list[O365Session]
+) -> None:
+    directory.break_("app_unknown")
+    assert set(_users_seen(fifty)) == {"consent_missing"}
+    assert len(directory.requests("/token")) == 1
+    directory.mend()
+    assert isinstance(_users_seen(fifty[:1])[0], int), "who asks later asks anew"
+
+
+def test_a_token_is_not_kept_when_the_last_session_has_ended(directory: Directory) -> None:
+    for _ in range(2):
+        with directory.session() as session:
+            session.mailboxes()
+    assert len(directory.requests("/token")) == 2
+
+
+def test_a_changed_secret_of_the_app_does_not_go_on_with_the_old_ones_token(
+    directory: Directory, fifty: list[O365Session]
+) -> None:
+    fifty[0].mailboxes()
+    settings = directory.settings()
+    object.__setattr__(settings, "app", {**settings.app, "client_secret": Secret("expired, says Microsoft")})
+    session = O365Session(HeldCredentials({"directory_id": Secret(directory.org["directory_id"])}), settings)
+    with pytest.raises(Reauthorize) as raised:
+        session.mailboxes()
+    session.close()
+    assert raised.value.code == "app_credentials"
 
 
 def test_msal_by_itself_accepts_the_sandbox(directory: Directory, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,7 +209,7 @@ def test_wrong_app_credentials_are_told_apart(directory: Directory, name: str, c
     with pytest.raises(Reauthorize) as raised:
         source.token()
     assert raised.value.code == code
-    source.http.close()
+    source.close()
 
 
 @pytest.mark.parametrize("option", ["login_url", "graph_url"])

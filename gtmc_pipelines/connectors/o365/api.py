@@ -19,10 +19,11 @@ from gtmc_pipelines.connectors.contract import ConnectorSettings, CredentialSour
 from gtmc_pipelines.connectors.conversation import Conversation
 from gtmc_pipelines.connectors.http import Clock, Sleep, VendorSession, utc_now
 from gtmc_pipelines.connectors.json_pages import decode_page
-from gtmc_pipelines.connectors.o365.auth import TokenSource, directory_of, graph_url
+from gtmc_pipelines.connectors.o365.auth import directory_of, graph_url
 from gtmc_pipelines.connectors.o365.errors import GraphRefusal, refusal_of
 from gtmc_pipelines.connectors.o365.lanes import MAILBOX_REQUESTS, MAILBOX_SECONDS, Lanes, user_in
 from gtmc_pipelines.connectors.o365.policy import Policy, domain_of, plain_address
+from gtmc_pipelines.connectors.o365.tokens import TokenSource
 from gtmc_pipelines.model.errors import Broken, Retry
 from gtmc_pipelines.vault.secret import Secret
 
@@ -100,8 +101,7 @@ class GraphHttp(VendorSession):
         """A token other than `stale`; several threads that ask at once get the same new one."""
         with self._renewing:
             if not self._token or self._token == stale:
-                self._tokens.forget()
-                self._token = self._tokens.token()
+                self._token = self._tokens.token(stale)
             return self._token
 
 
@@ -118,10 +118,9 @@ class O365Session(Conversation[GraphHttp]):
     ) -> None:
         stored = credentials.read()
         directory_of(settings, stored)  # not connected: said before anything is sent
-        self.policy = Policy.of(settings.options)
+        self.policy, self.base_url = Policy.of(settings.options), graph_url(settings)
         self._tokens = TokenSource(settings, stored, clock=clock, sleep=sleep)
         super().__init__(settings, GraphHttp(settings, self._tokens, clock=clock, sleep=sleep))
-        self.base_url = graph_url(settings)
         self.emitted: set[bytes] = set()  # messages handed over in this session, whichever mailbox had them
         self.denied: set[str] = set()
         self.read_mailboxes = 0
@@ -135,7 +134,7 @@ class O365Session(Conversation[GraphHttp]):
 
     def close(self) -> None:
         """Close connections and end any waiting."""
-        self._tokens.http.close()
+        self._tokens.close()
         self.http.close()
 
     def count(self, gauge: str) -> None:

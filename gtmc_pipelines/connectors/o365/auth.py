@@ -1,32 +1,23 @@
-"""Office 365's login: admin consent in the browser, then app-only tokens by msal over our own HTTP session.
+"""Office 365's login: admin consent in the browser, and where the app and its directory are found.
 
 What composition gives (`ConnectorSettings`):
   app      `client_id`, `client_secret`: our app registration (O365_CLIENT_ID, O365_CLIENT_SECRET)
   options  those of `connector.OPTIONS`, and what connecting sets: `organization_id` (the directory)
   secrets  `directory_id`: the directory whose administrator consented
-Access tokens are kept in memory only, for the life of a session.
+Access tokens are kept in memory only (`tokens`).
 """
 
 from __future__ import annotations
 
-import json
-import logging
 import re
-from collections.abc import Mapping
-from typing import Any
-from urllib.parse import urlencode, urlsplit
-
-import msal
-import requests
+from urllib.parse import urlencode
 
 from gtmc_pipelines.connectors.contract import ConnectorSettings, Credentials
 from gtmc_pipelines.connectors.host_guard import checked_url, host_port, refused
-from gtmc_pipelines.connectors.http import Clock, Sleep, VendorSession, utc_now
 from gtmc_pipelines.connectors.login import Grant
 from gtmc_pipelines.connectors.loopback import Callback
-from gtmc_pipelines.connectors.o365.errors import login_fault_of
 from gtmc_pipelines.connectors.oauth import Pkce
-from gtmc_pipelines.model.errors import Broken, GtmcError, Misuse, Reauthorize
+from gtmc_pipelines.model.errors import Misuse, Reauthorize
 from gtmc_pipelines.vault.secret import Secret
 
 DEFAULT_LOGIN_URL = "https://login.microsoftonline.com"
@@ -40,8 +31,6 @@ PERMISSIONS = ("Mail.ReadBasic.All", "User.Read.All")
 
 _DIRECTORY_ID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _HINT = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,252}")
-
-logging.getLogger("msal").setLevel(logging.CRITICAL)  # it logs answers of the token endpoint
 
 
 class O365Login:
@@ -77,112 +66,6 @@ class O365Login:
         raise Misuse(
             "consent_stays", "only an administrator can remove the app from the directory (Enterprise applications)."
         )
-
-
-class TokenSource:
-    """App-only tokens of one directory. One msal application with an in-memory cache per session."""
-
-    def __init__(
-        self,
-        settings: ConnectorSettings,
-        credentials: Credentials,
-        *,
-        clock: Clock = utc_now,
-        sleep: Sleep | None = None,
-    ) -> None:
-        self._settings = settings
-        self.http = VendorSession("Microsoft's login", settings, clock=clock, sleep=sleep)
-        parts = urlsplit(login_url(settings))
-        if parts.scheme == "http":  # only the sandbox gets that far; msal wants https
-            self.http.serve_plainly(parts.netloc)
-        self._authority = f"https://{parts.netloc}/{directory_of(settings, credentials)}"
-        self._app: Any = None
-
-    def token(self) -> Secret:
-        """A token that is good now: cached, else asked for. Raises by the login's refusal."""
-        try:
-            answer = self._application().acquire_token_for_client(scopes=[self._scope])
-        except GtmcError:
-            raise
-        except (ValueError, KeyError, requests.RequestException):  # msal's words may hold the answer
-            raise Broken(
-                "bad_token_answer",
-                "Microsoft's login answered outside its contract.",
-                next_step="Check O365_LOGIN_URL.",
-            ) from None
-        token = answer.get("access_token") if isinstance(answer, dict) else None
-        if not isinstance(token, str) or not token:
-            raise login_fault_of(answer or {}, self._settings.tenant_id)
-        return Secret(token)
-
-    def forget(self) -> None:
-        """Drop the cached token: the next one is asked for."""
-        if self._app is not None:
-            self._app.remove_tokens_for_client()
-
-    @property
-    def _scope(self) -> str:
-        """`.default` of the real Graph of this cloud; the sandbox goes by the name of the world-wide one."""
-        parts = urlsplit(graph_url(self._settings))
-        host = parts.hostname if parts.hostname in GRAPH_HOSTS else "graph.microsoft.com"
-        return f"https://{host}/.default"
-
-    def _application(self) -> Any:
-        if self._app is None:
-            self._app = msal.ConfidentialClientApplication(
-                app_secret(self._settings, "client_id").reveal(),
-                client_credential=app_secret(self._settings, "client_secret").reveal(),
-                authority=self._authority,
-                instance_discovery=False,  # hosts are pinned by login_url
-                http_client=_MsalHttp(self.http, self._authority),
-            )
-        return self._app
-
-
-class _MsalHttp:
-    """The `http_client` msal wants, over our session: host guard, time-outs and the sandbox's CA apply.
-
-    msal's first question, the discovery document, is answered here: where tokens come from is known, and
-    our secret goes there whatever a document might say.
-    """
-
-    def __init__(self, http: VendorSession, authority: str) -> None:
-        self._http, self._authority = http, authority
-        self._token_endpoint = f"{authority}/oauth2/v2.0/token"
-
-    def get(self, url: str, **_: Any) -> _Discovery:
-        """The discovery document of our authority. Raises Broken for anything else."""
-        if not url.startswith(f"{self._authority}/"):
-            raise refused(urlsplit(url).hostname or "", "it is not the login host")
-        return _Discovery(self._authority, self._token_endpoint)
-
-    def post(self, url: str, params: Any = None, data: Any = None, headers: Any = None, **_: Any) -> requests.Response:
-        """Ask for a token. Raises Broken for any other place."""
-        if url != self._token_endpoint:
-            raise refused(urlsplit(url).hostname or "", "tokens come from the login host only")
-        return self._http.post(url, params=params, data=data, headers=headers)
-
-    def close(self) -> None:
-        """Close connections."""
-        self._http.close()
-
-
-class _Discovery:
-    """What msal reads of an answer."""
-
-    status_code = 200
-    headers: Mapping[str, str] = {}
-
-    def __init__(self, authority: str, token_endpoint: str) -> None:
-        document = {
-            "issuer": f"{authority}/v2.0",
-            "authorization_endpoint": f"{authority}/oauth2/v2.0/authorize",
-            "token_endpoint": token_endpoint,
-        }
-        self.text = json.dumps(document)
-
-    def raise_for_status(self) -> None:
-        """Nothing is wrong with it."""
 
 
 def login_url(settings: ConnectorSettings) -> str:
