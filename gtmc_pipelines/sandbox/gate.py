@@ -10,6 +10,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gtmc_pipelines.sandbox.echo import echoed
 from gtmc_pipelines.sandbox.journal import Journal
 from gtmc_pipelines.sandbox.knobs import Knob, Knobs
 from gtmc_pipelines.sandbox.vendor import Exchange, Vendor
@@ -19,6 +20,7 @@ TRANSPORT_FAULTS = {
     "retry_after_form: seconds | date",
     "server_error": "status (default 503) with body: json (the vendor's words) | html",
     "html_page": "an HTML page instead of an answer; status (default 200)",
+    "echo": "status (default 401) with the JSON `words`; {echo} in them becomes the request's headers, query and body",
     "slow": "latency_ms before the answer; bytes_per_second: the body trickles",
     "cut": "the connection is closed after after_bytes of the body (default: in the middle of its first chunk)",
     "clock_skew": "seconds the vendor's clock is off (Date header, stamps of changes); stays on, takes no chances",
@@ -63,7 +65,8 @@ class Gate:
             outlet.slow, outlet.cut = exchange.struck("slow"), None
             if outlet.slow:
                 await asyncio.sleep(float(outlet.slow.parameters.get("latency_ms", 0)) / 1000)
-            spoilt = self._spoilt(exchange, connection)
+            echo = exchange.struck("echo")
+            spoilt = await echoed(echo, scope, receive) if echo else self._spoilt(exchange, connection)
             if spoilt is None:
                 outlet.cut = exchange.struck("cut")
             await (spoilt or self._vendor.app)(scope, receive, outlet.send)

@@ -47,6 +47,20 @@ def test_server_errors_with_json_and_html(salesforce: Client) -> None:
     assert answer.text.startswith("<!DOCTYPE html>")
 
 
+def test_an_error_that_gives_back_the_request(salesforce: Client) -> None:
+    salesforce.knob(
+        "echo", count=2, status=400, path="token", words={"error": "bad", "error_description": "Got {echo}"}
+    )
+    answer = salesforce.token(grant_type="refresh_token", refresh_token='a "quoted" one')
+    assert (answer.status_code, answer.json()["error"]) == (400, "bad")
+    for part in ("refresh_token=a+%22quoted%22+one", f"client_secret={salesforce.credentials['client_secret']}"):
+        assert part in answer.json()["error_description"]
+    salesforce.knob("echo", count=1)
+    answer = salesforce.get("limits")
+    assert answer.status_code == 401
+    assert salesforce.http.headers["Authorization"] in answer.json()["error"]
+
+
 def test_an_html_page_instead_of_an_answer(salesforce: Client) -> None:
     salesforce.knob("html_page", count=1)
     answer = salesforce.get("limits")
