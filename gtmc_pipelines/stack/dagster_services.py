@@ -1,4 +1,4 @@
-"""Dagster's three processes: code server, webserver, daemon. Started as programs, never imported here."""
+"""Dagster's processes: code server, webserver, daemon. Started as programs, never imported here."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ from gtmc_pipelines.stack.ports import USUAL_PORTS, answers, free_port
 from gtmc_pipelines.stack.process import ChildSpec
 
 LOCATION = "gtmc_pipelines"
-_CODE_SERVER = ("dagster", "api", "grpc", "--use-python-environment-entry-point", "-h", "127.0.0.1")
+_CODE_SERVER = ("dagster", "code-server", "start", "--use-python-environment-entry-point", "-h", "127.0.0.1")
+_NOT_REACHED = "DagsterUserCodeUnreachableError"
 _CLOCK_SLACK_SECONDS = 1.0
 _HEALTH = """query {
   workspaceOrError { ... on Workspace { locationEntries { name locationOrLoadError {
-    __typename ... on PythonError { message } } } } }
+    __typename ... on PythonError { message className } } } } }
   instance { daemonHealth { allDaemonStatuses { required lastHeartbeatTime } } }
 }"""
 
 
 class DagsterServices:
-    """Ports, files and commands of the three processes; `home` is the stack's folder."""
+    """Ports, files and commands of the processes; `home` is the stack's folder."""
 
     def __init__(self, home: Path, definitions: str = "gtmc_pipelines.definitions") -> None:
         self.home = home / "dagster"
@@ -57,7 +58,7 @@ class DagsterServices:
         (self.home / "workspace.yaml").write_text(json.dumps({"load_from": [{"grpc_server": server}]}) + "\n")
 
     def code_server(self, environment: Mapping[str, str]) -> ChildSpec:
-        """The process that holds our definitions and starts the runs."""
+        """The process in front of the one that holds our definitions, which *Reload definitions* replaces."""
         return self._spec(
             "Dagster code server",
             [*_CODE_SERVER, "-p", str(self.code_port), "-m", self._definitions, "--location-name", LOCATION],
@@ -85,8 +86,15 @@ class DagsterServices:
         return answers(self.code_port)
 
     def is_webserver_ready(self) -> bool:
-        """Whether the webserver answers and has loaded our definitions."""
-        return is_loaded(ask_health(self.port))
+        """Whether the webserver answers and has loaded our definitions. Raises Misuse when they can't be loaded."""
+        health = ask_health(self.port)
+        if (reason := load_error(health)) is not None:
+            raise Misuse(
+                "definitions_broken",
+                f"Dagster can't load {self._definitions}: {reason}",
+                next_step=f"Correct it and start again; more in {self._logs / 'dagster-code-server.log'}.",
+            )
+        return is_loaded(health)
 
     def is_daemon_ready(self) -> bool:
         """Whether every daemon that must run has sent a heartbeat since we started."""
@@ -114,9 +122,21 @@ def ask_health(port: int, host: str = "127.0.0.1") -> dict[str, Any]:
 
 def is_loaded(health: Mapping[str, Any]) -> bool:
     """Whether every code location of the workspace is loaded."""
+    found = _locations(health)
+    return bool(found) and all(location.get("__typename") == "RepositoryLocation" for location in found)
+
+
+def load_error(health: Mapping[str, Any]) -> str | None:
+    """The last line of what is wrong with a code location; None while its server isn't reached or all is well."""
+    for location in _locations(health):
+        if location.get("__typename") == "PythonError" and location.get("className") != _NOT_REACHED:
+            return (str(location.get("message") or "").strip().splitlines() or ["no reason given"])[-1]
+    return None
+
+
+def _locations(health: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     entries = (health.get("workspaceOrError") or {}).get("locationEntries") or []
-    found = [(entry.get("locationOrLoadError") or {}).get("__typename") for entry in entries]
-    return bool(found) and all(kind == "RepositoryLocation" for kind in found)
+    return [entry.get("locationOrLoadError") or {} for entry in entries]
 
 
 def are_daemons_alive(health: Mapping[str, Any], since: float) -> bool:

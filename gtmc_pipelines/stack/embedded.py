@@ -145,7 +145,9 @@ class Stack:
         def finish_schema() -> None:
             schema.mark_current(self._child_environment())
 
-        code_server = self._begin(lambda: dagster.code_server(self._child_environment(with_key=True)), _WORK_LEVEL)
+        code_server = self._begin(
+            lambda: dagster.code_server(self._child_environment(with_key=True)), _WORK_LEVEL, needs_children=True
+        )
         webserver = self._begin(lambda: dagster.webserver(self._child_environment()), _WORK_LEVEL)
         daemon = self._begin(lambda: dagster.daemon(self._child_environment()), _WORK_LEVEL)
         schema_step = "Dagster storage"
@@ -161,9 +163,11 @@ class Stack:
             Step("Dagster daemon", daemon, dagster.is_daemon_ready, needs=(schema_step,)),
         ]
 
-    def _begin(self, spec: Callable[[], ChildSpec], level: int) -> Begin:
+    def _begin(self, spec: Callable[[], ChildSpec], level: int, *, needs_children: bool = False) -> Begin:
         """A step's beginning that spawns `spec()` under supervision, to be restarted when it dies."""
-        return lambda: self.supervisor.add(ChildProcess.spawn(spec()), level=level, is_restartable=True)
+        return lambda: self.supervisor.add(
+            ChildProcess.spawn(spec()), level=level, is_restartable=True, needs_children=needs_children
+        )
 
     def _worker(self) -> ChildSpec:
         return ChildSpec(

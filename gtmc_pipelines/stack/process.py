@@ -17,6 +17,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
+
 from gtmc_pipelines.model.errors import Misuse
 
 _PR_SET_PDEATHSIG = 1
@@ -118,6 +120,18 @@ class ChildProcess:
         how = f"by signal {signal.Signals(-status).name}" if status is not None and status < 0 else f"status {status}"
         return Misuse("part_ended", f"{self.name} ended unexpectedly ({how}).", next_step=self._what_the_log_says())
 
+    def loss(self) -> Misuse:
+        """The error that says this child has lost the process it works through."""
+        return Misuse("part_ended", f"A process of {self.name} ended.", next_step=self._what_the_log_says())
+
+    def has_children(self) -> bool:
+        """Whether it has a living child process; False once it has ended itself."""
+        try:
+            children = psutil.Process(self.pid).children()
+            return any(child.status() != psutil.STATUS_ZOMBIE for child in children)
+        except psutil.NoSuchProcess:
+            return False
+
     def verdict(self) -> Misuse:
         """The error of a program that does one thing and failed: the last line it wrote."""
         return Misuse(
@@ -140,14 +154,18 @@ class ChildProcess:
             self._was_asked = True
             self._process.send_signal(self.spec.stop_signal)
 
-    def stop(self) -> None:
-        """Ask it to stop, wait, then kill its whole group. Calling it again does nothing."""
+    def end(self) -> None:
+        """Ask it to stop, wait, kill it when it doesn't; what else runs in its group goes on."""
         self.ask_to_stop()
         if self.exit_status() is None:
             try:
                 self._process.wait(self.spec.grace_seconds)
             except subprocess.TimeoutExpired:
                 self._process.kill()
+
+    def stop(self) -> None:
+        """End it, then kill its whole group. Calling it again does nothing."""
+        self.end()
         with contextlib.suppress(ProcessLookupError, PermissionError):  # the group is already empty
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()

@@ -10,21 +10,31 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
 
+from gtmc_pipelines.model.errors import Misuse
 from gtmc_pipelines.stack.process import ChildProcess
 
 MOST_RESTARTS = 3
 RESTART_WINDOW_SECONDS = 60.0
 _WATCH_SECONDS = 0.2
+_CHILDREN_SECONDS = 2.0  # looking for a child's children reads the whole process table
+_SETTLED_SECONDS = 60.0  # a part that starts has no child yet
 
 
 @dataclass
 class Part:
-    """A supervised child. `level` orders the stop: the highest first, all of one level at once."""
+    """A supervised child. `level` orders the stop: the highest first, all of one level at once.
+
+    `needs_children`: it works through a child process of its own, and is as good as dead without one, once it has
+    had one or was given the time. `former` are those it replaced: what they left running is stopped with the stack.
+    """
 
     child: ChildProcess
     level: int
     is_restartable: bool = False
+    needs_children: bool = False
     restarts: list[float] = field(default_factory=list)
+    former: list[ChildProcess] = field(default_factory=list)
+    settles_at: float = 0.0
 
 
 class Supervisor:
@@ -33,10 +43,14 @@ class Supervisor:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._parts: list[Part] = []
+        self._children_at = clock()
 
-    def add(self, child: ChildProcess, *, level: int, is_restartable: bool = False) -> ChildProcess:
+    def add(
+        self, child: ChildProcess, *, level: int, is_restartable: bool = False, needs_children: bool = False
+    ) -> ChildProcess:
         """Take care of a running child from now on."""
-        self._parts.append(Part(child, level, is_restartable))
+        settles_at = self._clock() + _SETTLED_SECONDS
+        self._parts.append(Part(child, level, is_restartable, needs_children, settles_at=settles_at))
         return child
 
     def check(self) -> list[str]:
@@ -44,16 +58,20 @@ class Supervisor:
 
         Raises Misuse with the end of the log for a death that ends the stack: of a server, or once too often.
         """
-        notices = []
+        notices, now = [], self._clock()
+        looks_for_children = now - self._children_at >= _CHILDREN_SECONDS
+        if looks_for_children:
+            self._children_at = now
         for part in self._parts:
-            if part.child.exit_status() is None:
+            death = _death(part, now) if looks_for_children or part.child.exit_status() is not None else None
+            if death is None:
                 continue
-            death, now = part.child.death(), self._clock()
             part.restarts = [at for at in part.restarts if now - at < RESTART_WINDOW_SECONDS]
             if not part.is_restartable or len(part.restarts) >= MOST_RESTARTS:
                 raise death
             part.restarts.append(now)
-            part.child = ChildProcess.spawn(part.child.spec)
+            part.former.append(part.child)
+            part.child, part.settles_at = ChildProcess.spawn(part.child.spec), now + _SETTLED_SECONDS
             notices.append(f"{death.sentence} It was started again; its log is {part.child.spec.log_file}.")
         return notices
 
@@ -66,12 +84,27 @@ class Supervisor:
     def stop(self) -> None:
         """Stop every part, highest level first. No process is left behind."""
         for level in sorted({part.level for part in self._parts}, reverse=True):
-            children = [part.child for part in self._parts if part.level == level]
+            children = [child for part in self._parts if part.level == level for child in (part.child, *part.former)]
             for child in children:
                 child.ask_to_stop()
             for child in children:
                 child.stop()
         self._parts.clear()
+
+
+def _death(part: Part, now: float) -> Misuse | None:
+    """What a part died of; None while it lives. One without the child it needs is ended, its other offspring spared."""
+    if part.child.exit_status() is not None:
+        return part.child.death()
+    if not part.needs_children:
+        return None
+    if part.child.has_children():
+        part.settles_at = now
+    elif now >= part.settles_at:
+        loss = part.child.loss()
+        part.child.end()
+        return loss
+    return None
 
 
 @contextmanager
