@@ -46,6 +46,7 @@ class SyncFacts:
     seconds: float | None = None
     completed_at: datetime | None = None
     is_renormalized: bool = False  # canonical rows were made from raw ones; no vendor was called
+    is_replay: bool = False  # the same for dead letters alone
 
     def total_of(self, streams: tuple[str, ...]) -> Counts:
         """The sheets of these streams added up."""
@@ -79,7 +80,8 @@ def facts_of(log: SyncLog, *, url: str) -> SyncFacts:
         watermarks=_watermarks(connector, log.cursor_after),
         seconds=log.seconds,
         completed_at=log.completed_at,
-        is_renormalized=log.trigger == Trigger.RENORMALIZE,
+        is_renormalized=log.trigger in (Trigger.RENORMALIZE, Trigger.REPLAY),
+        is_replay=log.trigger == Trigger.REPLAY,
     )
 
 
@@ -123,7 +125,7 @@ def sync_metadata(facts: SyncFacts, streams: tuple[str, ...]) -> Metadata:
         found["records_per_second"] = dg.MetadataValue.float(round(total.read / max(facts.seconds, 0.001), 1))
     if (lag := facts.lag_seconds(streams)) is not None:
         found["lag_seconds"] = dg.MetadataValue.float(round(lag, 3))
-    found["sync_type"] = dg.MetadataValue.text("renormalized" if facts.is_renormalized else facts.mode.value)
+    found["sync_type"] = dg.MetadataValue.text(_kind(facts))
     found |= workflow_links(facts)
     watermarks = [f"{s}: {facts.watermarks[s][:_LONGEST_WATERMARK]}" for s in streams if facts.watermarks.get(s)]
     if watermarks:
@@ -143,6 +145,12 @@ def _moment(watermark: str | None) -> datetime | None:
     except ValueError:
         return None
     return moment if moment.tzinfo is not None else None
+
+
+def _kind(facts: SyncFacts) -> str:
+    if facts.is_replay:
+        return "replayed"
+    return "renormalized" if facts.is_renormalized else facts.mode.value
 
 
 def workflow_links(facts: SyncFacts) -> Metadata:

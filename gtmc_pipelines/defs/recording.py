@@ -28,7 +28,7 @@ def streams_of_assets(connector: ConnectorType) -> dict[dg.AssetKey, tuple[str, 
 def events_of(facts: SyncFacts, selected: set[dg.AssetKey] | None = None) -> Iterator[dg.AssetMaterialization]:
     """An event for each selected asset (None: all) whose streams took part and all completed; none for the others.
 
-    Re-normalising touches no raw extract, so it records none.
+    Re-normalising touches no raw extract, so it records none; nor does a replay, which lands no new extract.
     """
     canonical = {canonical_key(facts.connector, table) for table in canonical_tables(facts.connector)}
     for key, streams in streams_of_assets(facts.connector).items():

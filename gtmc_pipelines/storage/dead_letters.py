@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -51,6 +51,24 @@ _FROM = "FROM dead_letters d JOIN connectors c ON c.tenant_id = d.tenant_id AND 
 
 Kind = Literal["any", "of_raw", "kept", "replayable"]
 """Which letters of a record are meant."""
+
+_BACKLOG = f"""
+SELECT d.tenant_id, d.connector_id, c.type AS connector, d.stream,
+       count(*) FILTER (WHERE {_KINDS["replayable"]}) AS replayable,
+       count(*) FILTER (WHERE NOT ({_KINDS["replayable"]})) AS unheld,
+       CASE WHEN %(letters)s::bigint[] = '{{}}' THEN '{{}}' ELSE array_agg(d.id ORDER BY d.id) END AS letters
+  {_FROM}
+ WHERE d.replayed_at IS NULL AND (%(tenant)s::text IS NULL OR d.tenant_id = %(tenant)s)
+   AND (%(connector)s::text IS NULL OR %(connector)s IN (c.id, c.type))
+   AND (%(stream)s::text IS NULL OR d.stream = %(stream)s)
+   AND (%(letters)s::bigint[] = '{{}}' OR d.id = ANY (%(letters)s::bigint[]))
+ GROUP BY d.tenant_id, d.connector_id, c.type, d.stream ORDER BY d.tenant_id, c.type, d.stream
+"""
+_OF_SYNC = """
+SELECT d.stream, d.reason_code, d.detail, count(*) AS letters FROM dead_letters d
+ WHERE d.tenant_id = %(tenant)s AND d.sync_log_id = %(sync_log)s AND d.replayed_at IS NULL
+ GROUP BY d.stream, d.reason_code, d.detail ORDER BY count(*) DESC, d.stream, d.reason_code, d.detail
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +124,27 @@ class DeadLetter:
     def is_open(self) -> bool:
         """True until the record has been written after all."""
         return self.replayed_at is None
+
+    @property
+    def is_replayable(self) -> bool:
+        """True when its record is held, in the raw extract or in the letter, and a table can hold its id."""
+        return self.is_open and self.stage != "read" and self.reason_code != "unstorable_id"
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """How many letters of a stream are open: those a replay can try, and those only the vendor can settle.
+
+    `letters` are their ids when some were named.
+    """
+
+    tenant_id: str
+    connector_id: str
+    connector: str
+    stream: str
+    replayable: int
+    unheld: int
+    letters: Sequence[int] = ()
 
 
 def missing_id(batch_id: int, position: int) -> str:
@@ -234,15 +273,26 @@ def require_letter(database: Database, tenant_id: str, letter_id: int) -> DeadLe
     return DeadLetter(**found)
 
 
-def count_open(database: Database, tenant_id: str | None = None) -> Mapping[tuple[str, str], int]:
-    """Open letters by (tenant, connector id); pairs without any are left out."""
-    statement = (
-        "SELECT tenant_id, connector_id, count(*) AS letters FROM dead_letters WHERE replayed_at IS NULL"
-        " GROUP BY tenant_id, connector_id"
-    )
+def backlog(
+    database: Database,
+    tenant_id: str | None = None,
+    connector: str | None = None,
+    stream: str | None = None,
+    letters: Sequence[int] = (),
+) -> list[Backlog]:
+    """Open letters by tenant, connector and stream, of all tenants unless one is named.
+
+    `connector` is a type or an id; `letters` narrows it to these ids.
+    """
+    values = {"tenant": tenant_id, "connector": connector, "stream": stream, "letters": list(letters)}
     with database.fleet() if tenant_id is None else database.tenant(tenant_id) as connection:
-        found = rows(connection, statement)
-    return {(values["tenant_id"], values["connector_id"]): int(values["letters"]) for values in found}
+        return [Backlog(**values) for values in rows(connection, _BACKLOG, values)]
+
+
+def reasons_of_sync(database: Database, tenant_id: str, sync_log_id: str) -> list[dict[str, Any]]:
+    """Why letters are open that a sync left or tried again: stream, reason_code, detail and number of letters."""
+    with database.tenant(tenant_id) as connection:
+        return rows(connection, _OF_SYNC, {"tenant": tenant_id, "sync_log": sync_log_id})
 
 
 def storable_json(payload: bytes) -> str:

@@ -41,7 +41,8 @@ WITH chosen AS (
   SELECT d.external_id, min(d.last_seen_at) AS tried_at FROM dead_letters d
    WHERE d.tenant_id = %(tenant)s AND d.connector_id = %(connector)s AND d.stream = %(stream)s
      AND d.replayed_at IS NULL AND d.stage <> 'read' AND d.reason_code <> 'unstorable_id'
-     AND d.last_seen_at < (SELECT l.started_at FROM sync_logs l WHERE l.tenant_id = %(tenant)s AND l.id = %(sync_log)s)
+     AND d.last_seen_at < coalesce(
+           (SELECT l.started_at FROM sync_logs l WHERE l.tenant_id = %(tenant)s AND l.id = %(sync_log)s), now())
      AND (%(letters)s::bigint[] = '{{}}' OR d.id = ANY (%(letters)s::bigint[]))
      AND (d.payload IS NOT NULL
           OR EXISTS (SELECT FROM {raw} r WHERE r.tenant_id = %(tenant)s AND r.external_id = d.external_id))
@@ -109,7 +110,8 @@ def waiting_records(
 ) -> Waiting:
     """The next records of the stream that wait, `limit` at most; empty when this sync has tried all.
 
-    `letters` (ids) names the ones that are meant; another letter of the same record is settled with it.
+    `letters` (ids) names the ones that are meant; another letter of the same record is settled with it. In the
+    name of no sync (a preview) all wait.
     """
     raw = sql.Identifier(*target.stream.raw_table.split("."))
     values = _key(target) | {"sync_log": target.sync_log_id, "letters": list(letters), "limit": limit}

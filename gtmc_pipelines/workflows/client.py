@@ -16,7 +16,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from gtmc_pipelines.model.errors import Misuse
-from gtmc_pipelines.model.ids import renormalization_id, workflow_id
+from gtmc_pipelines.model.ids import renormalization_id, replay_id, workflow_id
 from gtmc_pipelines.settings import Settings
 from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines.workflows.closed_feed import ClosedSyncs, closed_since
@@ -32,6 +32,7 @@ from gtmc_pipelines.workflows.inputs import (
     SyncOutcome,
     SyncRequest,
     as_renormalization,
+    as_replay,
 )
 from gtmc_pipelines.workflows.liveness import is_running
 from gtmc_pipelines.workflows.outcomes import outcome_of
@@ -90,6 +91,14 @@ class SyncClient:
         """
         name = renormalization_id(request.tenant_id, request.connector_id, at)
         return self._run(self._start(RENORMALIZE_WORKFLOW, as_renormalization(request), name))
+
+    def replay(self, request: SyncRequest, at: datetime) -> SyncHandle:
+        """Try open dead letters again, each once: those the request names, or all of its streams.
+
+        Otherwise as `renormalize`.
+        """
+        name = replay_id(request.tenant_id, request.connector_id, at)
+        return self._run(self._start(RENORMALIZE_WORKFLOW, as_replay(request), name))
 
     async def _start(self, workflow: str, request: SyncRequest, name: str) -> SyncHandle:
         try:

@@ -3,40 +3,27 @@
 from __future__ import annotations
 
 import threading
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from gtmc_pipelines.cli import mappings_apply, mappings_preview
+from gtmc_pipelines.cli import in_turn, mappings_preview
 from gtmc_pipelines.cli.sync_views import watch
 from gtmc_pipelines.model.catalog import Stream
 from gtmc_pipelines.model.entities import Entity
 from gtmc_pipelines.model.records import SourceRecord
-from gtmc_pipelines.settings import load_settings
 from gtmc_pipelines.storage import renormalize as pages
 from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines.storage.mappings import save_mapping
 from gtmc_pipelines.storage.statements import run
 from gtmc_pipelines.workflows.activities import renormalize
 from gtmc_pipelines_tests.cli.mapping_scene import MappingScene, custom
-from gtmc_pipelines_tests.workflows.conftest import running_worker
 from gtmc_pipelines_tests.workflows.scripted import Gate
 
 pytestmark = pytest.mark.services
 
 _SPOIL = """UPDATE field_mappings SET mappings = '["no entry"]' WHERE tenant_id = %(tenant)s"""
-
-
-@pytest.fixture
-def working(mapped: MappingScene, temporal_address: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[MappingScene]:
-    """The connector with a worker on a task queue of its own."""
-    monkeypatch.setenv("TEMPORAL_ADDRESS", temporal_address)
-    monkeypatch.setenv("GTMC_TASK_QUEUE", f"test-{uuid.uuid4().hex[:12]}")
-    monkeypatch.setenv("GTMC_HEARTBEAT_SECONDS", "4")
-    with running_worker(load_settings(), mapped.database):
-        yield mapped
 
 
 def _pages_of(most: int) -> Callable[[Database, str, Stream, str], list[SourceRecord]]:
@@ -201,11 +188,11 @@ def test_an_apply_left_alone_goes_on_and_the_next_one_waits_for_it(
         watch(*followed, **how)
 
     monkeypatch.setattr(pages.RawRewriter, "write", held)
-    monkeypatch.setattr(mappings_apply, "watch", leave)
+    monkeypatch.setattr(in_turn, "watch", leave)
     left = working.run("apply")
     assert left.exit_code == 130
     assert "Not followed any more; it goes on" in left.stderr
-    monkeypatch.setattr(mappings_apply, "watch", come_back)
+    monkeypatch.setattr(in_turn, "watch", come_back)
     done = working.done("apply")
     assert "was running and has ended; now the mappings are applied." in done.stderr
     assert "re-normalising completed" in done.stdout

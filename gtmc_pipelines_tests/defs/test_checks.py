@@ -21,7 +21,7 @@ from gtmc_pipelines.model.entities import Entity
 from gtmc_pipelines.storage.connector_states import set_schedule
 from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines.storage.mappings import save_mapping
-from gtmc_pipelines.storage.statements import rows
+from gtmc_pipelines.storage.statements import rows, run
 from gtmc_pipelines_tests.defs.check_scene import SALESFORCE, CheckScene, sheet
 
 services = pytest.mark.services
@@ -145,12 +145,34 @@ def test_incremental_syncs_that_fall_silent_are_noticed_and_quiet_ones_are_not(s
 def test_failed_records_are_counted_with_their_most_frequent_reason(scene: CheckScene) -> None:
     scene.synced(3, contacts=sheet(100, failed=100), leads=sheet(100))
     scene.synced(1, contacts=sheet(100, failed=5))
-    for code in ("required_missing", "required_missing", "not_a_date"):
+    for code in ("required_missing", "required_missing", "not_a_date", "required_missing", "not_a_date"):
         scene.letter("contacts", code)
     (finding,) = scene.found(failed_share, CONTACTS)
     assert "5 of 100 records failed (5%), mostly `required_missing`" in finding.seen
     assert f"gtmc dead-letters list --tenant {scene.tenant}" in finding.remedy
+    assert f"gtmc dead-letters replay --tenant {scene.tenant} --connector salesforce" in finding.remedy
     assert scene.found(failed_share, "raw/leads") == []
+
+
+@services
+def test_failed_records_that_were_replayed_are_no_trouble_any_more(scene: CheckScene) -> None:
+    scene.synced(1, contacts=sheet(100, failed=3))
+    for _ in range(3):
+        scene.letter("contacts", "required_missing")
+    assert "3 of 100 records failed" in scene.found(failed_share, CONTACTS)[0].seen
+    with scene.database.tenant(scene.tenant) as handle:
+        run(handle, "UPDATE dead_letters SET replayed_at = now()")
+    assert scene.found(failed_share, CONTACTS) == []
+
+
+@services
+def test_a_replay_is_no_sync_to_the_checks(scene: CheckScene) -> None:
+    scene.synced(30, contacts=sheet(100))
+    scene.synced(1, contacts=sheet(3, failed=3))
+    with scene.database.tenant(scene.tenant) as handle:
+        run(handle, "UPDATE sync_logs SET trigger = 'replay' WHERE completed_at > now() - interval '2 hours'")
+    history = scene.evidence().histories[scene.tenant, "contacts"]
+    assert (history.syncs, history.last_failed) == (1, 0)
 
 
 @services

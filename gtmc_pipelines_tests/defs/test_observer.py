@@ -14,8 +14,10 @@ from gtmc_pipelines.model.errors import Broken
 from gtmc_pipelines.settings import Settings
 from gtmc_pipelines.storage.connector_states import set_status
 from gtmc_pipelines.storage.connectors import ConnectorRow, require_connector
+from gtmc_pipelines.storage.dead_letters import NewLetter, upsert_letters
 from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines.storage.statements import run as execute
+from gtmc_pipelines.workflows.activities import replay
 from gtmc_pipelines.workflows.client import SyncClient
 from gtmc_pipelines.workflows.inputs import SyncRequest
 from gtmc_pipelines_tests.defs.conftest import Connect, Materialize
@@ -65,6 +67,29 @@ def test_a_sync_outside_dagster_is_recorded_once_with_the_metadata_of_our_own(
     assert len(_events(instance, PEOPLE, tenant)) == 1
     own = materialized(materialize(tenant, sync_type="full"), instance)["canonical/people"]
     assert set(own.metadata) - {"preview"} == set(seen.metadata)
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_replay_of_dead_letters_is_recorded_for_the_tables_it_wrote_to(
+    tenant: str,
+    scripted: ScriptedConnector,
+    connect: Connect,
+    client: SyncClient,
+    instance: dg.DagsterInstance,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(replay, "connector_of", lambda kind: scripted)
+    row = connect(tenant)
+    kept = NewLetter("003A", "write", "batch_failed", "", b'{"Name": "Lee"}')
+    with database.tenant(tenant) as handle:
+        upsert_letters(handle, tenant, row.id, "contacts", [kept])
+    assert client.outcome(client.replay(_request(row), datetime.now(UTC))).totals.created == 1
+    sense(instance, OBSERVER)
+    (seen,) = _events(instance, PEOPLE, tenant)
+    assert (seen.metadata["sync_type"].value, seen.metadata["created"].value) == ("replayed", 1)
+    assert "dagster/partition_row_count" not in seen.metadata, "it has not seen all rows"
+    assert _events(instance, CONTACTS, tenant) == []
 
 
 @pytest.mark.usefixtures("worker")

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from gtmc_pipelines.model.errors import Misuse
 from gtmc_pipelines.storage.connectors import ConnectorRow
 from gtmc_pipelines.storage.dead_letters import (
+    Backlog,
     DeadLetter,
     NewLetter,
-    count_open,
+    backlog,
     has_open,
     list_letters,
     missing_id,
@@ -71,7 +72,7 @@ def test_a_record_written_after_all_is_closed_and_opens_again_when_it_fails_anew
 ) -> None:
     tenant = connector.tenant_id
     _put(database, connector, _letter("003A"), _letter("003B"))
-    assert count_open(database)[tenant, connector.id] == 2
+    assert next(each for each in backlog(database) if each.tenant_id == tenant).replayable == 2
     with database.tenant(tenant) as connection:
         assert resolve(connection, tenant, connector.id, "contacts", ["003A", "003Z"]) == 1
         assert resolve(connection, tenant, connector.id, "contacts", ["003A"]) == 0
@@ -81,7 +82,7 @@ def test_a_record_written_after_all_is_closed_and_opens_again_when_it_fails_anew
     assert [letter.external_id for letter in list_letters(database, tenant)] == ["003B"]
     closed = next(letter for letter in list_letters(database, tenant, only_open=False) if letter.external_id == "003A")
     assert (closed.resolution, closed.is_open) == ("written", False)
-    assert count_open(database, tenant) == {(tenant, connector.id): 1}
+    assert backlog(database, tenant) == [Backlog(tenant, connector.id, "salesforce", "contacts", 1, 0, [])]
     reopened = {letter.external_id: letter for letter in _put(database, connector, _letter("003A"))}["003A"]
     assert (reopened.is_open, reopened.attempts, reopened.resolution) == (True, 2, None)
 

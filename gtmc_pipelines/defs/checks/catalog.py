@@ -63,7 +63,7 @@ CHECKS = (
         "failed_share",
         "Less than 1 % of the records failed in each tenant's newest sync.",
         "list them with `gtmc dead-letters list`, correct the mapping or the records at the vendor, and replay "
-        "them. Nothing is lost meanwhile.",
+        "them: `gtmc dead-letters replay`. Nothing is lost meanwhile.",
         failed_share,
     ),
     Check(

@@ -68,25 +68,28 @@ def low_record_count(evidence: Evidence, subject: Subject) -> Verdict:
 
 
 def failed_share(evidence: Evidence, subject: Subject) -> Verdict:
-    """Less than one record in a hundred failed in each tenant's newest sync."""
+    """Less than one record in a hundred failed in each tenant's newest sync and still waits as a dead letter."""
     histories = evidence.histories_of(subject)
-    reasons = Counter[tuple[str, str, str]]()
+    reasons, open_letters = Counter[tuple[str, str, str]](), Counter[tuple[str, str]]()
     for letter in evidence.letters:
         reasons[letter.tenant_id, letter.stream, letter.reason_code] += letter.letters
+        open_letters[letter.tenant_id, letter.stream] += letter.letters
     findings, worst = [], 0.0
     for history in histories:
-        share = history.last_failed / max(history.last_read, 1)
+        failing = min(history.last_failed, open_letters[history.tenant_id, history.stream])
+        share = failing / max(history.last_read, 1)
         if share < FAILED_SHARE:
             continue
         worst = max(worst, share)
-        seen = f"{history.last_failed:,} of {history.last_read:,} records failed ({share:.0%})"
+        seen = f"{failing:,} of {history.last_read:,} records failed ({share:.0%})"
+        here = f"--tenant {history.tenant_id} --connector {evidence.connector}"
         why = _most_frequent(reasons, history.tenant_id, history.stream)
         findings.append(
             Finding(
                 history.tenant_id,
                 f"{seen}, mostly `{why}`." if why else f"{seen}.",
-                "Correct the mapping or the records at the vendor, then replay: "
-                f"`gtmc dead-letters list --tenant {history.tenant_id} --connector {evidence.connector}`.",
+                f"See `gtmc dead-letters list {here}`, correct the mapping or the records at the vendor, then "
+                f"`gtmc dead-letters replay {here}`.",
                 history.stream,
             )
         )
