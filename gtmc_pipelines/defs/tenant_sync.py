@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 from gtmc_pipelines.defs.metadata import SyncFacts, facts_of
 from gtmc_pipelines.defs.narrator import Narrator
@@ -17,11 +16,7 @@ from gtmc_pipelines.model.errors import Broken, Misuse
 from gtmc_pipelines.model.ids import renormalization_id, workflow_id
 from gtmc_pipelines.model.phases import SyncMode
 
-if TYPE_CHECKING:
-    from gtmc_pipelines.workflows.inputs import SyncOutcome
-
 _ROUNDS = 5
-_LOOK_UP_SECONDS = 2.0  # how soon a stopped run notices
 Say = Callable[[str], None]
 
 
@@ -139,7 +134,7 @@ class RunSyncs:
             self._open.add(name)
         if say is not None:
             self._narrate(name, say)
-        outcome = self._outcome(name)
+        outcome = self._platform.client.outcome(name, lambda: self._go_on_with(name))
         with self._lock:  # not when interrupted: `cancel` must still find it
             self._open.discard(name)
         facts = self._facts(tenant, outcome.held_by or name)
@@ -152,13 +147,6 @@ class RunSyncs:
         narrator = Narrator(say)
         for progress in self._platform.client.follow(name, self._interval):
             narrator.tell(progress)
-            self._go_on_with(name)
-
-    def _outcome(self, name: str) -> SyncOutcome:
-        while True:
-            outcome = self._platform.client.outcome_within(name, _LOOK_UP_SECONDS)
-            if outcome is not None:
-                return outcome
             self._go_on_with(name)
 
     def _go_on_with(self, name: str) -> None:

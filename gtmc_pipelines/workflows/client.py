@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -124,9 +124,12 @@ class SyncClient:
         finally:
             self._run(_closed(steps))
 
-    def outcome(self, handle: SyncHandle | str) -> SyncOutcome:
-        """Wait for the end. For a duplicate that is the winner's outcome, with `held_by` naming it."""
-        return self._run(self._outcome(_id(handle)))
+    def outcome(self, handle: SyncHandle | str, on_wait: Callable[[], None] | None = None) -> SyncOutcome:
+        """Wait for the end. For a duplicate that is the winner's outcome, with `held_by` naming it.
+
+        `on_wait` is called twice a second meanwhile and may raise to stop waiting; the server isn't asked for it.
+        """
+        return self._run(self._outcome(_id(handle)), on_wait=on_wait)
 
     def outcome_within(self, handle: SyncHandle | str, seconds: float) -> SyncOutcome | None:
         """The same, or None when it hasn't ended after `seconds`."""
@@ -167,9 +170,15 @@ class SyncClient:
         """Free connectors on `syncing` whose workflow is gone. Raises Retry when Temporal doesn't say."""
         return free_stuck(database, self.is_running)
 
-    def _run(self, work: Coroutine[Any, Any, T], *, gone_is_fine: bool = False) -> T | Any:
+    def _run(
+        self,
+        work: Coroutine[Any, Any, T],
+        *,
+        gone_is_fine: bool = False,
+        on_wait: Callable[[], None] | None = None,
+    ) -> T | Any:
         try:
-            return self._loop.run(work)
+            return self._loop.run(work, on_wait)
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND and gone_is_fine:
                 return None

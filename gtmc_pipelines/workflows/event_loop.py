@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -22,14 +22,19 @@ class EventLoopThread:
         self._thread = threading.Thread(target=self._loop.run_forever, name="temporal-client", daemon=True)
         self._thread.start()
 
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """The coroutine's result, or its exception. An interrupted caller cancels it."""
+    def run(self, work: Coroutine[Any, Any, T], on_wait: Callable[[], None] | None = None) -> T:
+        """The coroutine's result, or its exception. An interrupted caller cancels it.
+
+        `on_wait` is called twice a second meanwhile and may raise to leave, which cancels it too.
+        """
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             while True:
                 done, _ = concurrent.futures.wait([future], timeout=_TICK_SECONDS)
                 if done:
                     return future.result()
+                if on_wait is not None:
+                    on_wait()
         except BaseException:
             future.cancel()
             raise
