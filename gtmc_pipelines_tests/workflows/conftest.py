@@ -181,11 +181,11 @@ def running_worker(settings: Settings, database: Database) -> Iterator[None]:
         raise problem[0]
 
 
-def history_of(settings: Settings, workflow_id: str) -> str:
-    """The whole history of a workflow (its latest run) as JSON."""
+def history_of(settings: Settings, workflow_id: str, run_id: str | None = None) -> str:
+    """The whole history of a workflow's run (its latest one) as JSON."""
 
     async def fetch() -> str:
         client: Client = await connect(settings.required("temporal_address"), settings.temporal_namespace)
-        return (await client.get_workflow_handle(workflow_id).fetch_history()).to_json()
+        return (await client.get_workflow_handle(workflow_id, run_id=run_id).fetch_history()).to_json()
 
     return asyncio.run(fetch())
