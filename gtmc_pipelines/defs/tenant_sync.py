@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -51,15 +51,12 @@ class RunSyncs:
         Raises Misuse for an unknown tenant, a connector that isn't connected, an unreachable service.
         """
         connector_id = self._connected(tenant)
-        at = self._order.moment.own
-        name = self._inherited(tenant, connector_id) or self._start(tenant, connector_id, at)
-        for round_ in range(1, _ROUNDS + 1):
-            finished, gave_way = self._follow(tenant, connector_id, name, say)
-            if not gave_way:
+        for name, is_ours in self._candidates(tenant, connector_id):
+            finished, did_less = self._follow(tenant, connector_id, name, is_ours, say)
+            if not did_less:
                 return finished
             if say is not None:
-                say("The sync that was running did less than this run asks for: starting our own now.")
-            name = self._start(tenant, connector_id, at + timedelta(milliseconds=round_))
+                say("That sync did less than this run asks for: starting our own now.")
         raise Misuse(
             "always_busy",
             f"Tenant {tenant}'s {self._order.connector.label} connector was busy with other syncs each time.",
@@ -91,6 +88,15 @@ class RunSyncs:
                 f"--connector {self._order.connector}`.",
             )
         return found.id
+
+    def _candidates(self, tenant: str, connector_id: str) -> Iterator[tuple[str, bool]]:
+        """Workflows to follow until one has done what the run asks for: a parent's, then our own (True)."""
+        inherited = self._inherited(tenant, connector_id)
+        if inherited is not None:
+            yield inherited, False
+        for round_ in range(_ROUNDS):
+            at = self._order.moment.own + timedelta(milliseconds=round_)
+            yield self._start(tenant, connector_id, at), True
 
     def _inherited(self, tenant: str, connector_id: str) -> str | None:
         """The workflow a parent run left behind, if it still runs or completed unseen."""
@@ -128,8 +134,10 @@ class RunSyncs:
         start = client.renormalize if order.is_renormalization else client.start
         return start(request, at).workflow_id
 
-    def _follow(self, tenant: str, connector_id: str, name: str, say: Say | None) -> tuple[Finished, bool]:
-        """Follow a workflow to its end; True when it was somebody else's and did less than we want."""
+    def _follow(
+        self, tenant: str, connector_id: str, name: str, is_ours: bool, say: Say | None
+    ) -> tuple[Finished, bool]:
+        """Follow a workflow to its end; True when it was a parent's or somebody else's and did less than we want."""
         with self._lock:
             self._open.add(name)
         if say is not None:
@@ -139,8 +147,8 @@ class RunSyncs:
             self._open.discard(name)
         facts = self._facts(tenant, outcome.held_by or name)
         problem = "" if outcome.is_success else f"{outcome.error} {outcome.next_step}".strip()
-        gave_way = bool(outcome.held_by) and not self._covers(facts)
-        return Finished(tenant, problem, facts), gave_way
+        is_foreign = not is_ours or bool(outcome.held_by)
+        return Finished(tenant, problem, facts), is_foreign and not self._covers(facts)
 
     def _narrate(self, name: str, say: Say) -> None:
         say(f"Workflow {name} {self._url(name)}".rstrip())
@@ -155,7 +163,7 @@ class RunSyncs:
 
     def _covers(self, facts: SyncFacts | None) -> bool:
         order = self._order
-        if facts is None or facts.is_renormalized is not order.is_renormalization:
+        if facts is None or facts.is_replay or facts.is_renormalized is not order.is_renormalization:
             return False
         if order.mode is SyncMode.FULL and facts.mode is not SyncMode.FULL:
             return False

@@ -249,6 +249,29 @@ def test_a_parent_whose_sync_failed_is_followed_by_a_new_sync(
     assert len({log.workflow_id for log in list_syncs(database, tenant)}) == 2
 
 
+@pytest.mark.usefixtures("worker")
+def test_a_re_execution_that_asks_for_a_full_sync_is_not_content_with_its_parents_incremental_one(
+    tenant: str,
+    settings: Settings,
+    scripted: ScriptedConnector,
+    connect: Connect,
+    materialize: Materialize,
+    database: Database,
+    instance: dg.DagsterInstance,
+) -> None:
+    row = connect(tenant)
+    materialize(tenant)  # the very first sync is full
+    parent, at = _parent(instance)
+    with SyncClient.open(settings) as client:
+        assert client.outcome(client.start(SyncRequest(tenant, row.id, row.type), at)).is_success
+    result = materialize(tenant, tags=_child_of(parent), sync_type="full")
+    assert result.success, sentence(result)
+    assert {event.metadata["sync_type"].value for event in materialized(result, instance).values()} == {"full"}
+    newest, inherited, _ = list_syncs(database, tenant)
+    assert (newest.sync_type, newest.dagster_run_id) == (SyncMode.FULL, result.run_id)
+    assert inherited.sync_type is SyncMode.INCREMENTAL
+
+
 def test_without_a_worker_the_run_fails_at_once_and_says_what_to_start(
     tenant: str, connect: Connect, materialize: Materialize, database: Database
 ) -> None:
