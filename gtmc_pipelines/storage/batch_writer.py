@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import psycopg
+from sqlalchemy import PoolProxiedConnection
 from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from gtmc_pipelines.model.counters import Counts
@@ -17,7 +18,6 @@ from gtmc_pipelines.storage.batch import Batch, BatchPlan, BatchTarget
 from gtmc_pipelines.storage.batch_transaction import BatchTransaction, Written
 from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines.storage.landing import Prepared, prepare
-from gtmc_pipelines.storage.staging import prepare_session
 from gtmc_pipelines.storage.write_errors import describe, is_of_a_record, is_of_the_server, unreachable
 
 ATTEMPTS = 3
@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 class BatchWriter:
     """Writes the batches of one stream read, in order, each in one transaction. Use it as a context manager.
 
-    Owns a connection of its own and its temporary table; not thread-safe. A batch PostgreSQL keeps
+    Holds a connection, and the temporary table on it; not thread-safe. A batch PostgreSQL keeps
     refusing is dead-lettered whole after 3 attempts and the next one is written. Raises what is not
     the data's fault: Retry `database_unreachable`, or the lease's error when the fence is lost.
     """
@@ -40,7 +40,7 @@ class BatchWriter:
         self._database = database
         self._target = target
         self._plan = BatchPlan(target, mappers)
-        self._connection: psycopg.Connection[Any] | None = None
+        self._lent: PoolProxiedConnection | None = None
         self._open_letters: set[str] | None = None
         self._unanswered: tuple[str, Written] | None = None
 
@@ -59,9 +59,11 @@ class BatchWriter:
 
     def close(self) -> None:
         """Give the connection back; what was not committed is rolled back."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        lent, self._lent = self._lent, None
+        if lent is not None and _psycopg(lent).closed:
+            lent.invalidate()
+        elif lent is not None:
+            lent.close()
 
     def write(self, batch: Batch) -> Counts:
         """Write one batch with its dead letters, counts and checkpoint; its balanced counts.
@@ -87,7 +89,7 @@ class BatchWriter:
         except RetryError as failure:
             error = failure.last_attempt.exception()
         assert isinstance(error, psycopg.Error)
-        if self._connection is None or is_of_the_server(error, self._connection):
+        if self._lent is None or is_of_the_server(error, _psycopg(self._lent)):
             raise unreachable(error) from None
         return self._give_up(batch, prepared, describe(error))
 
@@ -134,9 +136,14 @@ class BatchWriter:
 
     def _connected(self) -> psycopg.Connection[Any]:
         """The connection, made again when it broke. Raises psycopg.OperationalError when that fails."""
-        if self._connection is None or self._connection.closed:
-            self._connection = None
-            connection = self._database.raw_connection()
-            prepare_session(connection)
-            self._connection = connection
-        return self._connection
+        if self._lent is not None and _psycopg(self._lent).closed:
+            self.close()
+        if self._lent is None:
+            self._lent = self._database.write_connection()
+        return _psycopg(self._lent)
+
+
+def _psycopg(lent: PoolProxiedConnection) -> psycopg.Connection[Any]:
+    connection = lent.driver_connection
+    assert isinstance(connection, psycopg.Connection)
+    return connection

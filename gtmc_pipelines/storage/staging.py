@@ -69,6 +69,13 @@ def prepare_session(connection: psycopg.Connection[Any]) -> None:
     connection.commit()
 
 
+def leave_session(connection: psycopg.Connection[Any]) -> None:
+    """Leave nothing of one stream read to the next: what is uncommitted, the stage of another mapping."""
+    connection.rollback()
+    connection.execute("DISCARD TEMP")
+    connection.commit()
+
+
 def stage_line(record: SourceRecord, content_hash: bytes, fate: Fate, row: str, payload: bytes) -> bytes:
     """One line of COPY. Raises UnicodeEncodeError when a mapped text holds a lone surrogate."""
     stamp = record.source_updated_at

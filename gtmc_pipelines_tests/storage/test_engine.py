@@ -78,6 +78,26 @@ def test_a_raw_connection_needs_its_tenant_in_each_transaction(database: Databas
             connection.rollback()
 
 
+def test_a_lent_write_connection_brings_nothing_of_its_last_borrower(postgres_url: str, tenant: str) -> None:
+    pool_of_one = Database(postgres_url, pool_size=1)
+    sessions = []
+    for _ in range(2):
+        lent = pool_of_one.write_connection()
+        connection = lent.driver_connection
+        assert isinstance(connection, psycopg.Connection)
+        sessions.append(connection.info.backend_pid)
+        assert connection.execute("SELECT current_setting('gtmc.tenant_id', true)").fetchone() in {(None,), ("",)}
+        assert connection.execute("SELECT to_regclass('pg_temp.gtmc_stage')").fetchone() == (None,)
+        assert connection.execute("SELECT current_setting('plan_cache_mode')").fetchone() == ("force_custom_plan",)
+        begin_tenant(connection, tenant)
+        connection.execute("CREATE TEMPORARY TABLE gtmc_stage (x text)")
+        connection.commit()
+        begin_tenant(connection, tenant)  # and left open
+        lent.close()
+    assert len(set(sessions)) == 1
+    pool_of_one.close()
+
+
 def test_a_lost_connection_is_a_retry_that_shows_no_statement(
     database: Database, tenant: str, superuser: psycopg.Connection[Any]
 ) -> None:
