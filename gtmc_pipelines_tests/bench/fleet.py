@@ -1,156 +1,102 @@
 """`python -m gtmc_pipelines_tests.bench.fleet`: what a fleet costs Dagster; exits with 1 when a demand is not met.
 
-Ticks are timed over the whole fleet (2,000 tenants with five connectors each, as rows). Syncs are
-timed on a sample of tenants connected to the sandbox's Salesforce, where nothing has changed: the
-same tenants as one sweep run and some of them as one run each, in processes of their own, on
-PostgreSQL, Temporal and a worker. CPU is that of the Dagster processes alone.
+2,000 tenants, each connected to all five imitated vendors over HTTP, in the state that follows a first full sync
+(`fleet_clone`). Ticks of schedules and sensors and the asset checks are timed over all of them. `--tenants` of them are
+due at the tick: the runs that the five schedules ask for are executed, each in a process of its own, as many at once as
+the instance allows, against real workers, Temporal and PostgreSQL. Nothing has changed at the vendors. Every sync and
+every materialization is then looked for in the books (`fleet_books`), and some tenants are synced by a run each.
+
+The whole fleet due at once is `--tenants 2000`: 10,000 syncs, about an hour of CPU. Limits that one shared organization
+would run into are raised at the sandbox (`fleet_vendors`). Dagster's storage starts empty.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import resource
-import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import dagster as dg
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from gtmc_pipelines.definitions import defs
-from gtmc_pipelines.defs.due import shards
-from gtmc_pipelines.defs.enabled import enabled_types
-from gtmc_pipelines.defs.platform import GtmcResource
-from gtmc_pipelines.settings import child_environment
-from gtmc_pipelines_tests.bench.bounds import Bound
-from gtmc_pipelines_tests.bench.fleet_stage import FleetStage, fleet_stage, seed_fleet
+from gtmc_pipelines.model.connector_types import ConnectorType
+from gtmc_pipelines_tests.bench import fleet_sensors
+from gtmc_pipelines_tests.bench.fleet_books import NotOnRecord, audited
+from gtmc_pipelines_tests.bench.fleet_clone import clone, made_template
+from gtmc_pipelines_tests.bench.fleet_cpu import RunFailed
+from gtmc_pipelines_tests.bench.fleet_report import Found, show
+from gtmc_pipelines_tests.bench.fleet_stage import FleetStage, fleet_stage
+from gtmc_pipelines_tests.bench.fleet_tick import checks_of, planned, singles, sweep
 
-TICK_SECONDS = 5.0
-TIMES_CHEAPER = 20.0
+DUE_AGO, FRESH_AGO = timedelta(hours=4), timedelta(minutes=10)
 console = Console()
 
 
 def bench(
-    tenants: Annotated[int, typer.Option(help="Tenants of the fleet, each with five connectors.")] = 2_000,
-    sample: Annotated[int, typer.Option(help="Tenants really synced by a sweep.")] = 200,
-    singles: Annotated[int, typer.Option(help="Of them, how many by a run each.")] = 5,
+    tenants: Annotated[int, typer.Option(min=1, help="Tenants due at the tick; 2000 is the whole fleet.")] = 100,
+    fleet: Annotated[int, typer.Option(min=1, help="Tenants there are, each with five connectors.")] = 2_000,
+    alone: Annotated[int, typer.Option("--singles", min=1, help="Tenants synced by a run each.")] = 2,
+    workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write all results here.")] = None,
 ) -> None:
-    """Time ticks over a fleet, and a sweep against one run per tenant."""
-    with tempfile.TemporaryDirectory(prefix="gtmc-fleet-") as folder, fleet_stage(Path(folder)) as stage:
-        os.environ.update(stage.environment)
-        syncs = _syncs(stage, sample, singles)
-        seed_fleet(stage.database_url, tenants)
-        ticks = _ticks(tenants)
-    ratio = syncs["single"]["cpu_ms"] / syncs["sweep"]["cpu_ms"]
-    bounds = [
-        Bound("CPU of a run per tenant, by that of a sweep", ratio, TIMES_CHEAPER, is_at_most=False, unit="times"),
-        Bound("slowest tick", max(ticks.values()), TICK_SECONDS, unit="s"),
-    ]
-    runs = len(enabled_types()) * len(shards(["t"] * tenants))
-    _print(ticks, syncs, bounds, tenants, runs)
+    """Time ticks and checks over a fleet, and one tick's syncs against one run per tenant."""
+    fleet = max(fleet, tenants)
+    try:
+        with tempfile.TemporaryDirectory(prefix="gtmc-fleet-") as folder, fleet_stage(Path(folder), workers) as stage:
+            os.environ.update(stage.environment)
+            found = _measure(stage, [f"fleet-{number:05}" for number in range(fleet)], tenants, min(alone, tenants))
+    except (RunFailed, NotOnRecord) as failure:
+        console.print(f"[red]{type(failure).__name__}[/red]", highlight=False)
+        console.print(str(failure), markup=False, highlight=False)
+        raise typer.Exit(1) from None
+    show(console, found)
     if json_file is not None:
-        found = {"ticks": ticks, "syncs": syncs, "runs_a_tick": runs, "bounds": [bound.as_dict() for bound in bounds]}
-        json_file.write_text(json.dumps(found, indent=2))
-    if not all(bound.is_met for bound in bounds):
+        json_file.write_text(json.dumps(found.as_dict(), indent=2))
+    if not all(bound.is_met for bound in found.bounds()):
         raise typer.Exit(1)
 
 
-def _syncs(stage: FleetStage, sample: int, singles: int) -> dict[str, dict[str, float]]:
-    """The first, full sync of everybody is not timed; then nothing changes at the vendor."""
-    names = [f"sample-{number:04}" for number in range(sample)]
-    with console.status(f"connecting {sample} tenants"):
-        stage.connect(names)
-        with dg.DagsterInstance.get() as instance:
-            instance.add_dynamic_partitions("salesforce_tenants", names)
-    with console.status("first syncs"):
-        _run(stage, names)
-    with console.status("a sweep"):
-        sweep = _run(stage, names)
-    with console.status("a run each"):
-        each = [_run(stage, [name]) for name in names[:singles]]
-    single = {key: sum(one[key] for one in each) / len(each) for key in each[0]}
-    return {"sweep": {**sweep, "syncs": sample}, "single": {**single, "syncs": singles}}
-
-
-def _run(stage: FleetStage, names: list[str]) -> dict[str, float]:
-    """One run in a process of its own: milliseconds a sync."""
-    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-m", "gtmc_pipelines_tests.bench.fleet_child", *names],
-        env=child_environment(stage.environment),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    wall, after = time.monotonic() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
-    if done.returncode != 0:
-        console.print(f"[red]A run over {len(names)} tenants failed[/red]\n{done.stderr[-3000:]}", highlight=False)
-        raise typer.Exit(1)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return {"cpu_ms": 1000 * cpu / len(names), "wall_ms": 1000 * wall / len(names), "run_seconds": wall}
-
-
-def _ticks(tenants: int) -> dict[str, float]:
-    """Seconds of each tick over the fleet. Partitions are added as the daemon would, outside the time."""
-    repository = defs.get_repository_def()
-    resources = {"gtmc": GtmcResource()}
-    found: dict[str, float] = {}
-    with dg.DagsterInstance.get() as instance, console.status("ticks"):
-
-        def sense(name: str) -> Any:
-            context = dg.build_sensor_context(instance=instance, repository_def=repository, resources=resources)
-            return repository.get_sensor_def(name).evaluate_tick(context)
-
-        for request in _timed(found, "tenant_partitions, all new", lambda: sense("tenant_partitions")):
-            instance.add_dynamic_partitions(request.partitions_def_name, list(request.partition_keys))
-        names = ["tenant_partitions", "own_schedules", "stuck_connectors", "syncs_outside_dagster"]
-        names += ["o365_consent"] if any(sensor.name == "o365_consent" for sensor in repository.sensor_defs) else []
-        for name in names:
-            _timed(found, name, lambda name=name: sense(name))  # type: ignore[misc]
-        at = datetime.now(UTC)
-        context = dg.build_schedule_context(
-            instance=instance, repository_def=repository, scheduled_execution_time=at, resources=resources
-        )
-        schedule = repository.get_schedule_def("salesforce_every_4_hours")
-        _timed(found, "salesforce_every_4_hours", lambda: schedule.evaluate_tick(context))
+def _measure(stage: FleetStage, names: list[str], tenants: int, alone: int) -> Found:
+    with _step("a template tenant, and its copies"), made_template(stage):
+        clone(stage, names, tenants, due_ago=DUE_AGO, fresh_ago=FRESH_AGO)
+    with _step("ticks"):
+        ticks = fleet_sensors.before_the_tick()
+        whole, seconds = planned(datetime.now(UTC) + DUE_AGO)  # by then everybody is due
+        found = Found(len(names), tenants, len(whole), ticks | seconds)
+    with _step("checks", len(ConnectorType)) as told:
+        found.checks = checks_of(stage, told)
+    due, _ = planned(datetime.now(UTC))
+    with _step(f"{len(due)} runs", tenants * len(ConnectorType)) as told:
+        found.sweep = sweep(stage, due, told)
+    with _step("the books"):
+        found.books = audited(stage, found.sweep.run_ids, tenants)
+        seen = fleet_sensors.after_the_tick()
+        found.ticks[f"syncs_outside_dagster, slowest of {len(seen)} after the tick"] = max(seen)
+    with _step("a run each", alone * len(ConnectorType)) as told:
+        found.single = singles(stage, names[:alone], told)
     return found
 
 
-def _timed(found: dict[str, float], name: str, tick: Callable[[], Any]) -> list[Any]:
-    started = time.monotonic()
-    data = tick()
-    found[name] = time.monotonic() - started
-    return list(getattr(data, "dynamic_partitions_requests", None) or [])
-
-
-def _print(
-    ticks: dict[str, float], syncs: dict[str, dict[str, float]], bounds: list[Bound], tenants: int, runs: int
-) -> None:
-    table = Table(title=f"Ticks over {5 * tenants:,} connectors", title_justify="left", header_style="bold")
-    table.add_column("tick")
-    table.add_column("seconds", justify="right")
-    for name, seconds in ticks.items():
-        table.add_row(name, f"{seconds:.2f}")
-    console.print(table)
-    table = Table(title=f"Syncs without change; a tick of the fleet is {runs} runs", title_justify="left")
-    for column in ("shape", "syncs timed", "CPU ms a sync", "wall ms a sync", "seconds a run"):
-        table.add_column(column, justify="left" if column == "shape" else "right")
-    for shape, n in syncs.items():
-        table.add_row(shape, str(n["syncs"]), f"{n['cpu_ms']:,.0f}", f"{n['wall_ms']:,.0f}", f"{n['run_seconds']:.1f}")
-    console.print(table)
-    for bound in bounds:
-        verdict = "[green]met[/green]" if bound.is_met else "[red]NOT met[/red]"
-        sign = "≤" if bound.is_at_most else "≥"
-        console.print(f"{bound.name}: {bound.value:.1f} {bound.unit}, {sign} {bound.limit:g} {verdict}")
+@contextmanager
+def _step(title: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+    """Shows what goes on; gives a function that is told how much of it is done."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*(columns if total else (columns[0], columns[1], columns[4])), console=console) as progress:
+        task = progress.add_task(title, total=total)
+        yield lambda done: progress.update(task, completed=done)
+        progress.update(task, total=total or 1, completed=total or 1)
 
 
 if __name__ == "__main__":
