@@ -48,7 +48,7 @@ def alerts_sensor() -> dg.SensorDefinition:
         name="sync_alerts",
         minimum_interval_seconds=30,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description='Tells a webhook (Slack, or anything that takes `{"text": …}`) which connectors began to fail, '
+        description='Tells a webhook (Slack, or anything that takes {"text": …}) which connectors began to fail, '
         "why and what to do, and which work again; each once. Set GTMC_ALERT_WEBHOOK_URL to use it.",
     )
     def sync_alerts(context: dg.SensorEvaluationContext, gtmc: GtmcResource) -> dg.SensorResult | dg.SkipReason:

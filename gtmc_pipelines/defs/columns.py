@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import dagster as dg
 
@@ -46,30 +46,37 @@ _ROW_TAIL = (
 
 
 def raw_schema(stream: Stream, mappings: Mappings) -> dg.TableSchema:
-    """Columns of a raw extract, followed by the fields of `payload` that the default mapping reads."""
-    fields = dict.fromkeys(
-        name
-        for entity in stream.entities
-        for entry in mappings.get(entity, ())
-        if entry.stream in (None, stream.name)
-        for name in fields_read(entry)
-    )
+    """Columns of a raw extract, followed by the fields of `payload` that the default mapping reads, and what for."""
+    filled: dict[str, dict[str, None]] = {}
+    for entity in stream.entities:
+        for entry in mappings.get(entity, ()):
+            field = target_of(entity, entry)
+            if field is None or entry.stream not in (None, stream.name):
+                continue
+            for name in fields_read(entry):
+                filled.setdefault(name, {})[f"{ENTITIES[entity].table}.{field.column}"] = None
     known = {name for name, *_ in _RAW}
-    return dg.TableSchema(
-        columns=[
-            *(_column(*row) for row in _RAW),
-            *(
-                dg.TableColumn(name, "field of payload", description="Read by the default mapping")
-                for name in fields
-                if name not in known
-            ),
-        ]
-    )
+    fields = [
+        dg.TableColumn(name, "field of payload", description=f"By default fills {', '.join(targets)}")
+        for name, targets in filled.items()
+        if name not in known
+    ]
+    return dg.TableSchema(columns=[*(_column(*row) for row in _RAW), *fields])
 
 
-def canonical_schema(entity: Entity) -> dg.TableSchema:
-    """Columns of a canonical table: the model's fields between those that every table has."""
-    fields = [(f.column, f.kind.value, f.description, f.is_required) for f in ENTITIES[entity].fields]
+def canonical_schema(connector: ConnectorType, entity: Entity, mappings: Mappings) -> dg.TableSchema:
+    """Columns of a canonical table: the model's fields between those that every table has.
+
+    A field's description says which source fields it comes from: the UI of open-source Dagster draws no column lineage.
+    """
+    sources = {
+        column: dict.fromkeys(f"{dep.asset_key.path[-1]}.{dep.column_name}" for dep in deps)
+        for column, deps in canonical_lineage(connector, entity, mappings).deps_by_column.items()
+    }
+    fields = [
+        (f.column, f.kind.value, _with_sources(f.description, sources.get(f.column, ())), f.is_required)
+        for f in ENTITIES[entity].fields
+    ]
     if all(name != _SOURCE_DATA[0] for name, *_ in fields):
         fields.append(_SOURCE_DATA)
     if entity in (Entity.PERSON, Entity.OPPORTUNITY):
@@ -103,6 +110,11 @@ def fields_read(entry: MappingEntry) -> tuple[str, ...]:
 def target_of(entity: Entity, entry: MappingEntry) -> Field | None:
     """The canonical field an entry fills; `sourceData.x` and `properties.x` fill the column before the dot."""
     return ENTITIES[entity].field(entry.target_field.partition(".")[0])
+
+
+def _with_sources(description: str, sources: Iterable[str]) -> str:
+    named = ", ".join(sources)
+    return f"{description}. By default from {named}" if named else description
 
 
 def _column(name: str, kind: str, description: str, is_required: bool) -> dg.TableColumn:

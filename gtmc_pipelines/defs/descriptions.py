@@ -1,4 +1,7 @@
-"""What people read on an asset's page: Markdown descriptions of raw extracts and canonical tables."""
+"""What people read on an asset's page: Markdown descriptions of raw extracts and canonical tables.
+
+The first sentence of each is plain text: lists show it, without rendering it.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +30,7 @@ def raw_description(stream: Stream) -> str:
     tables = ", ".join(f"`{table}`" for table in stream.tables)
     return "\n\n".join(
         (
-            f"**{stream.description}**, from {stream.connector.label}: the newest version of each record, "
-            "as delivered.",
+            f"{stream.description}, from {stream.connector.label}: the newest version of each record, as delivered.",
             f"Lands in `{stream.raw_table}`, one row per tenant and record. Feeds {tables}.",
             f"{_CURSOR[stream.cursor_kind]} {_DELETES[stream.deletes]}",
             how_to_run(stream.connector),
@@ -42,7 +44,7 @@ def canonical_description(connector: ConnectorType, entity: Entity) -> str:
     streams = ", ".join(f"`{stream.name}`" for stream in streams_feeding(connector, table))
     return "\n\n".join(
         (
-            f"**{connector.label} in the canonical `{table}`**: mapped, cleaned, typed, one row per record.",
+            f"{connector.label} in the canonical {table}: mapped, cleaned, typed, one row per record.",
             f"Lands in `public.{table}` with `source = '{connector}'`, written from {streams} by the tenant's "
             "field mapping. The lineage shown here is that of the default mapping.",
             "A row changes only when the record did, and an older version never overwrites a newer one. "

@@ -15,8 +15,11 @@ SYNC_TYPE_TAG = "gtmc/sync_type"
 PARTITION_TAG = "dagster/partition"
 """Run tag that makes a run one of a partition. A sensor sets it itself: it adds the partition in the same tick."""
 
-SYNC_AT_TAG = "gtmc/sync_at"
-"""Run tag: the moment the run's workflow ids are derived from, so that a re-execution finds them."""
+SYNC_AT_TAG = ".dagster/gtmc_sync_at"
+"""Run tag: the moment the run's workflow ids are derived from, so that a re-execution finds them.
+
+The prefix is that of tags which the UI doesn't show: nobody reads this one, and it would fill the list of runs.
+"""
 
 
 def partitions_name(connector: ConnectorType) -> str:

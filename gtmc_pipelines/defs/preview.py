@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import threading
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -17,7 +19,8 @@ if TYPE_CHECKING:
     from gtmc_pipelines.storage.engine import Database
 
 ROWS = 5
-_COLUMNS = 8
+_COLUMNS = 6  # as many as a partition's page shows without scrolling
+_CANDIDATES = 12
 _LONGEST_CELL = 48
 
 _LEFT_OUT = frozenset({"transcript", "summary", "participants", "title", "content_url"})
@@ -34,8 +37,16 @@ def with_preview(database: Database, event: dg.AssetMaterialization) -> dg.Asset
     return event.with_metadata({**event.metadata, "preview": dg.MetadataValue.md(as_markdown(rows))})
 
 
+def prepare() -> None:
+    """Import pandas in the background: it takes half a second, and a sync takes longer."""
+    threading.Thread(target=importlib.import_module, args=("pandas",), daemon=True).start()
+
+
 def preview_rows(database: Database, key: dg.AssetKey, tenant: str) -> list[dict[str, Any]]:
-    """At most `ROWS` rows behind an asset's key, masked. Raw extracts show no payload, canonical tables no JSON."""
+    """At most `ROWS` rows behind an asset's key, masked, without columns that are empty in all of them.
+
+    Raw extracts show no payload, canonical tables no JSON.
+    """
     from gtmc_pipelines.storage.samples import sample_extracts, sample_rows
 
     connector, layer, name = ConnectorType(key.path[0]), key.path[1], key.path[2]
@@ -45,18 +56,20 @@ def preview_rows(database: Database, key: dg.AssetKey, tenant: str) -> list[dict
     else:
         found = sample_rows(database, tenant, name, connector.value, preview_columns(_BY_TABLE[name]), ROWS)
     moments = [{column: value for column, value in row.items() if isinstance(value, datetime)} for row in found]
-    return [mask_row(row) | moment for row, moment in zip(found, moments, strict=True)]
+    masked = [mask_row(row) | moment for row, moment in zip(found, moments, strict=True)]
+    filled = [column for column in (masked[0] if masked else ()) if any(row[column] is not None for row in masked)]
+    return [{column: row[column] for column in filled[:_COLUMNS]} for row in masked]
 
 
 def preview_columns(spec: EntitySpec) -> list[str]:
-    """Columns worth showing: the id, then the first fields that are neither JSON nor free text."""
+    """Columns that may be shown: the id, then the first fields that are neither JSON nor free text."""
     plain = [field.column for field in spec.fields if field.kind is not Kind.JSON and field.column not in _LEFT_OUT]
-    return ["external_id", *plain][:_COLUMNS]
+    return ["external_id", *plain][:_CANDIDATES]
 
 
 def as_markdown(rows: Sequence[dict[str, Any]]) -> str:
     """The rows as a Markdown table; times to the minute in UTC, nothing for null, long texts cut."""
-    import pandas as pd  # heavy: 0.4 s, and only a run that shows something pays for it
+    import pandas as pd
 
     frame = pd.DataFrame([{column: _cell(value) for column, value in row.items()} for row in rows])
     return str(frame.to_markdown(index=False, disable_numparse=True))

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -25,14 +25,10 @@ from gtmc_pipelines.vault.secret import Secret
 _KEY = "Key used instead of the tenant's stored one: dg.EnvVar, never a literal."
 
 
-def _type_of(connector: ConnectorType) -> Any:
-    return Field(default=connector, description="Type key of the connector.")
-
-
 class SalesforceResource(VendorResource):
     """Salesforce. `client` is a `simple_salesforce.Salesforce` that renews expired tokens by itself."""
 
-    connector: ConnectorType = _type_of(ConnectorType.SALESFORCE)
+    connector: ClassVar[ConnectorType] = ConnectorType.SALESFORCE
     api_version: str | None = Field(default=None, description="REST API version, for example 60.0.")
     page_records: int | None = Field(default=None, ge=200, le=50_000, description="Records a page.")
     bulk_threshold: int | None = Field(default=None, ge=0, description="Full reads of more records use Bulk API 2.0.")
@@ -78,7 +74,7 @@ class CustomerioResource(KeyedResource):
         page = json.loads(cio.activities(""))["activities"]
     """
 
-    connector: ConnectorType = _type_of(ConnectorType.CUSTOMERIO)
+    connector: ClassVar[ConnectorType] = ConnectorType.CUSTOMERIO
     region: str | None = Field(default=None, description="us or eu instead of the connector's.", pattern="^(us|eu)$")
 
     def options(self) -> Mapping[str, Any]:
@@ -93,7 +89,7 @@ class DelivraiResource(KeyedResource):
         signals = json.loads(delivr.get("/v1/intent-signals", {"limit": "10"}))
     """
 
-    connector: ConnectorType = _type_of(ConnectorType.DELIVRAI)
+    connector: ClassVar[ConnectorType] = ConnectorType.DELIVRAI
     api_secret: str | None = Field(default=None, description="Secret beside the key.", json_schema_extra=SECRET)
 
     def given_credentials(self) -> Credentials:
@@ -108,7 +104,7 @@ class FathomResource(KeyedResource):
         meetings = json.loads(fathom_video.meetings({}))["items"]
     """
 
-    connector: ConnectorType = _type_of(ConnectorType.FATHOM)
+    connector: ClassVar[ConnectorType] = ConnectorType.FATHOM
 
 
 class O365Resource(VendorResource):
@@ -118,7 +114,7 @@ class O365Resource(VendorResource):
         keys = [mailbox.key for mailbox in graph.mailboxes()]
     """
 
-    connector: ConnectorType = _type_of(ConnectorType.O365)
+    connector: ClassVar[ConnectorType] = ConnectorType.O365
     graph_url: str | None = Field(default=None, description="Graph with its version instead of the installation's.")
     login_url: str | None = Field(default=None, description="Login host of the cloud instead of the installation's.")
     client_id: str | None = Field(default=None, description="Application id of another app registration.")
@@ -163,4 +159,4 @@ _RESOURCES: Mapping[ConnectorType, type[VendorResource]] = {
 
 def vendor_resource(connector: ConnectorType) -> VendorResource:
     """The resource of a connector type."""
-    return _RESOURCES[connector](connector=connector)
+    return _RESOURCES[connector]()

@@ -9,7 +9,7 @@ from gtmc_pipelines.defs.metadata import workflow_links
 from gtmc_pipelines.defs.narrator import sheet_text
 from gtmc_pipelines.defs.order import SyncOrder, order_of, pin
 from gtmc_pipelines.defs.platform import Platform
-from gtmc_pipelines.defs.preview import with_preview
+from gtmc_pipelines.defs.preview import prepare, with_preview
 from gtmc_pipelines.defs.recording import events_of, not_yet_recorded
 from gtmc_pipelines.defs.sweep import Sweep
 from gtmc_pipelines.defs.tenant_sync import Finished, RunSyncs
@@ -48,6 +48,7 @@ def _single(
     (tenant,) = order.tenants
     kind = "re-normalising from raw" if order.is_renormalization else f"{order.mode} sync"
     context.log.info(f"{order.connector.label}, {kind} of {tenant}: {', '.join(order.streams)}")
+    prepare()
     finished = syncs.sync(tenant, context.log.info)
     _record(context, finished, platform)
     if not finished.problem:

@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 
+from gtmc_pipelines.defs.code_references import code_references
 from gtmc_pipelines.defs.columns import Mappings, canonical_lineage, canonical_schema, raw_schema
 from gtmc_pipelines.defs.descriptions import canonical_description, raw_description
 from gtmc_pipelines.defs.names import OWNER, canonical_key, raw_key, streams_feeding
@@ -45,6 +46,7 @@ def _raw_spec(stream: Stream, mappings: Mappings) -> dg.AssetSpec:
         metadata={
             "dagster/table_name": stream.raw_table,
             "dagster/column_schema": raw_schema(stream, mappings),
+            **code_references(stream.connector, "streams.py", "how it is read"),
         },
         code_version=RAW_LAYOUT,
         tags={"layer": "raw"},
@@ -60,8 +62,9 @@ def _canonical_spec(connector: ConnectorType, entity: Entity, mappings: Mappings
         description=canonical_description(connector, entity),
         metadata={
             "dagster/table_name": f"public.{table}",
-            "dagster/column_schema": canonical_schema(entity),
+            "dagster/column_schema": canonical_schema(connector, entity, mappings),
             "dagster/column_lineage": canonical_lineage(connector, entity, mappings),
+            **code_references(connector, "defaults.py", "its default mapping"),
         },
         code_version=mapping_version(mappings.get(entity, ())),
         tags={"layer": "canonical"},
@@ -72,7 +75,7 @@ def _canonical_spec(connector: ConnectorType, entity: Entity, mappings: Mappings
 def _shared(connector: ConnectorType) -> dict[str, Any]:
     return {
         "group_name": str(connector),
-        "kinds": {_ICON.get(connector, str(connector)), "postgres", "temporal"},
+        "kinds": {_ICON.get(connector, str(connector)), "postgres"},
         "owners": [OWNER],
         "partitions_def": tenants_of(connector),
         "skippable": True,

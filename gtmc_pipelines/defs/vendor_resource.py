@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -25,7 +25,7 @@ class VendorResource(GtmcResource):
     here apply to sessions and clients made here; syncs run on the worker, with the worker's settings.
     """
 
-    connector: ConnectorType = Field(description="Type key of the connector.")
+    connector: ClassVar[ConnectorType]
     follow_seconds: float = Field(default=1.0, gt=0, description="How often a running sync is looked at, in seconds.")
     sweep_concurrency: int = Field(default=25, ge=1, le=200, description="Syncs a sweep run has going at once.")
 
@@ -95,5 +95,5 @@ def given_options(**values: Any) -> dict[str, Any]:
 
 
 def given_secrets(**values: str | None) -> dict[str, Secret]:
-    """The same for secrets."""
-    return {name: Secret(value) for name, value in values.items() if value}
+    """The same for secrets. Dots alone are none: the Launchpad fills in its own mask where nothing was set."""
+    return {name: Secret(value) for name, value in values.items() if value and value.strip("*")}

@@ -95,7 +95,7 @@ def test_every_type_of_the_catalog_can_become_assets(connector: ConnectorType) -
     raw = [spec for spec in specs if spec.tags["layer"] == "raw"]
     assert len(raw) == len(STREAMS[connector])
     assert {dep.asset_key for spec in specs for dep in spec.deps} == {spec.key for spec in raw}
-    assert all(spec.skippable and len(spec.kinds) == 3 and spec.owners for spec in specs)
+    assert all(spec.skippable and len(spec.kinds) == 2 and spec.owners for spec in specs)
 
 
 @pytest.mark.parametrize("connector", list(ConnectorType))
@@ -109,7 +109,7 @@ def test_the_descriptions_say_where_it_lands_and_how_to_run_it_in_full(connector
 def test_canonical_columns_are_those_of_the_table(entity: Entity) -> None:
     from gtmc_pipelines.storage.data_tables import CANONICAL
 
-    shown = {column.name: column.constraints.nullable for column in canonical_schema(entity).columns}
+    shown = {column.name: column.constraints.nullable for column in canonical_schema(SALESFORCE, entity, {}).columns}
     assert shown == {c.name: c.nullable and not c.primary_key for c in CANONICAL[entity].columns}
 
 
@@ -130,6 +130,29 @@ def test_a_canonical_column_names_the_source_fields_it_comes_from() -> None:
         for dep in people.metadata["dagster/column_lineage"].deps_by_column["email"]
     }
     assert sources == {("contacts", "Email"), ("leads", "Email")}
+
+
+def test_descriptions_of_columns_say_where_they_come_from_and_what_they_fill() -> None:
+    mappings = default_mappings(SALESFORCE)
+    people = {c.name: c.description for c in canonical_schema(SALESFORCE, Entity.PERSON, mappings).columns}
+    contacts = {c.name: c.description for c in raw_schema(STREAMS[SALESFORCE][1], mappings).columns}
+    assert people["email"] == "E-mail address, lower case. By default from contacts.Email, leads.Email"
+    assert contacts["Email"] == "By default fills people.email"
+
+
+@pytest.mark.parametrize("connector", list(ConnectorType))
+def test_code_references_lead_to_files_that_are_there(connector: ConnectorType) -> None:
+    for spec in asset_specs(connector, {}):
+        places = spec.metadata["dagster/code_references"].code_references
+        assert len(places) == 2
+        assert all(Path(place.file_path).is_file() and place.label for place in places)
+
+
+def test_lists_show_the_first_sentence_of_a_description_as_it_is_written() -> None:
+    for spec in defs.resolve_all_asset_specs():
+        assert not set("*`_") & set(
+            (spec.description or "*").split(". ")[0].split("\n")[0].replace(spec.key.path[2], "")
+        )
 
 
 def test_every_column_in_a_lineage_exists_upstream() -> None:

@@ -60,6 +60,20 @@ def test_enough_is_left_to_recognise_a_row(scene: CheckScene, database: Database
 
 
 @pytest.mark.services
+def test_columns_that_are_empty_make_room_for_filled_ones(scene: CheckScene, database: Database) -> None:
+    shown = list(preview_rows(database, PEOPLE, scene.tenant)[0])
+    assert shown == ["external_id", "first_name", "last_name", "email", "phone"]
+    with database.tenant(scene.tenant) as handle:
+        run(
+            handle,
+            "UPDATE people SET email = NULL, company_name = 'Pipes' WHERE tenant_id = %(t)s",
+            {"t": scene.tenant},
+        )
+    shown = list(preview_rows(database, PEOPLE, scene.tenant)[0])
+    assert shown == ["external_id", "first_name", "last_name", "phone", "company_name"]
+
+
+@pytest.mark.services
 def test_a_tenant_without_rows_has_no_preview(tenant: str, database: Database) -> None:
     event = dg.AssetMaterialization(PEOPLE, partition=tenant)
     assert with_preview(database, event) is event
@@ -69,7 +83,7 @@ def test_a_tenant_without_rows_has_no_preview(tenant: str, database: Database) -
 def test_columns_that_hold_free_text_or_json_are_left_out(entity: Entity) -> None:
     shown = set(preview_columns(ENTITIES[entity]))
     assert not shown & {"transcript", "summary", "participants", "source_data", "properties", "sentiment"}
-    assert 2 <= len(shown) <= 8
+    assert len(shown) >= 2
 
 
 def test_cells_are_short_and_cannot_break_the_table() -> None:

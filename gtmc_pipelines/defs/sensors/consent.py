@@ -29,10 +29,10 @@ def consent_sensor() -> dg.SensorDefinition:
     @dg.sensor(
         name="o365_consent",
         jobs=[full_sync_job(_O365)],
-        minimum_interval_seconds=30,
+        minimum_interval_seconds=10,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="A tenant becomes a partition when its Office 365 is connected and its data-processing agreement "
-        "accepted (`gtmc o365 accept-dpa`), and is synced in full at once. When the agreement is withdrawn, a running "
+        "accepted (gtmc o365 accept-dpa), and is synced in full at once. When the agreement is withdrawn, a running "
         "sync is cancelled and the partition goes. Tenants that wait for their agreement are named in the tick.",
     )
     def o365_consent(context: dg.SensorEvaluationContext, gtmc: GtmcResource) -> dg.SensorResult | dg.SkipReason:

@@ -26,7 +26,7 @@ def own_schedules_sensor(types: tuple[ConnectorType, ...]) -> dg.SensorDefinitio
         jobs=[sync_job(connector) for connector in types],
         minimum_interval_seconds=60,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Syncs connectors that have a cron of their own (`gtmc connectors schedule`), in their time "
+        description="Syncs connectors that have a cron of their own (gtmc connectors schedule), in their time "
         "zone. After downtime one sync catches up, however many moments were missed.",
     )
     def own_schedules(context: dg.SensorEvaluationContext, gtmc: GtmcResource) -> dg.SensorResult:

@@ -18,7 +18,7 @@ def partitions_sensor(types: tuple[ConnectorType, ...]) -> dg.SensorDefinition:
 
     @dg.sensor(
         name="tenant_partitions",
-        minimum_interval_seconds=30,
+        minimum_interval_seconds=10,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Adds a tenant to a connector's partitions when it is connected, removes it when it is "
         "disconnected. History is kept: a tenant that comes back shows it again.",

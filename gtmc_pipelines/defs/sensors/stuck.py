@@ -21,7 +21,7 @@ def stuck_sensor(types: tuple[ConnectorType, ...]) -> dg.SensorDefinition:
         name="stuck_connectors",
         minimum_interval_seconds=60,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Finds connectors on `syncing` whose workflow was terminated, timed out or lost, closes their "
+        description="Finds connectors on syncing whose workflow was terminated, timed out or lost, closes their "
         "books as failed with that cause, and frees them. One that is waiting or slow is left alone.",
     )
     def stuck_connectors(context: dg.SensorEvaluationContext, gtmc: GtmcResource) -> dg.SensorResult | dg.SkipReason:
