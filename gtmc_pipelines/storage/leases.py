@@ -13,17 +13,18 @@ from gtmc_pipelines.model.errors import Broken, Misuse
 from gtmc_pipelines.storage.statements import Handle, row, run
 
 _TAKE = """
-INSERT INTO connector_leases AS l (tenant_id, connector_id, owner_run, owner_workflow, token)
-VALUES (%(tenant_id)s, %(connector_id)s, %(run)s, %(workflow)s, 1)
+INSERT INTO connector_leases AS l (tenant_id, connector_id, owner_run, owner_workflow, owner_namespace, token)
+VALUES (%(tenant_id)s, %(connector_id)s, %(run)s, %(workflow)s, %(namespace)s, 1)
 ON CONFLICT (tenant_id, connector_id) DO UPDATE
    SET token = l.token + (l.owner_run IS DISTINCT FROM excluded.owner_run)::int,
        acquired_at = CASE WHEN l.owner_run = excluded.owner_run THEN l.acquired_at ELSE now() END,
-       owner_run = excluded.owner_run, owner_workflow = excluded.owner_workflow
+       owner_run = excluded.owner_run, owner_workflow = excluded.owner_workflow,
+       owner_namespace = excluded.owner_namespace
  WHERE l.owner_run IS NULL OR l.owner_run = excluded.owner_run OR l.owner_run = %(dead_run)s
 RETURNING token
 """
 _HOLDER = """
-SELECT owner_run, owner_workflow, token, acquired_at FROM connector_leases
+SELECT owner_run, owner_workflow, owner_namespace, token, acquired_at FROM connector_leases
  WHERE tenant_id = %(tenant_id)s AND connector_id = %(connector_id)s AND owner_run IS NOT NULL
 """
 _ATTEMPTS = 5
@@ -31,10 +32,11 @@ _ATTEMPTS = 5
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Who holds a lease."""
+    """Who holds a lease, and in which of Temporal's namespaces; None when it isn't known."""
 
     owner_run: str
     owner_workflow: str
+    owner_namespace: str | None
     token: int
     acquired_at: datetime
 
@@ -46,14 +48,17 @@ def take(
     owner_run: str,
     owner_workflow: str,
     dead_run: str | None = None,
+    *,
+    namespace: str | None = None,
 ) -> int | Held:
     """Take the lease; gives the fencing token, or who holds it.
 
     Taking it again as the same run gives the same token. `dead_run` names a holder that the caller has
-    proved dead; if it is still the holder, the lease changes hands and the token grows by one.
+    proved dead; if it is still the holder, the lease changes hands and the token grows by one. `namespace`
+    is where Temporal can be asked about the owner.
     """
     key = {"tenant_id": tenant_id, "connector_id": connector_id}
-    wish = {**key, "run": owner_run, "workflow": owner_workflow, "dead_run": dead_run}
+    wish = {**key, "run": owner_run, "workflow": owner_workflow, "namespace": namespace, "dead_run": dead_run}
     for _ in range(_ATTEMPTS):
         taken = row(handle, _TAKE, wish)
         if taken is not None:
@@ -94,7 +99,7 @@ def release(handle: Handle, tenant_id: str, connector_id: str, owner_run: str) -
     """Give the lease back if `owner_run` holds it; False when it doesn't (any more). The token stays."""
     touched = run(
         handle,
-        "UPDATE connector_leases SET owner_run = NULL, owner_workflow = NULL"
+        "UPDATE connector_leases SET owner_run = NULL, owner_workflow = NULL, owner_namespace = NULL"
         " WHERE tenant_id = %(tenant_id)s AND connector_id = %(connector_id)s AND owner_run = %(run)s",
         {"tenant_id": tenant_id, "connector_id": connector_id, "run": owner_run},
     )

@@ -117,6 +117,7 @@ connector_leases = Table(
     Column("connector_id", Text, primary_key=True),
     Column("owner_run", Text),
     Column("owner_workflow", Text),
+    Column("owner_namespace", Text),
     number("token"),
     moment("acquired_at", now=True),
     _of_a_connector(),

@@ -34,7 +34,7 @@ from gtmc_pipelines.workflows.inputs import (
     as_renormalization,
     as_replay,
 )
-from gtmc_pipelines.workflows.liveness import is_running
+from gtmc_pipelines.workflows.liveness import is_holding, is_running
 from gtmc_pipelines.workflows.outcomes import outcome_of
 from gtmc_pipelines.workflows.pollers import Poller, pollers_of, require_workers
 from gtmc_pipelines.workflows.progress import Progress, follow
@@ -168,7 +168,7 @@ class SyncClient:
 
     def free_stuck(self, database: Database) -> list[Freed]:
         """Free connectors on `syncing` whose workflow is gone. Raises Retry when Temporal doesn't say."""
-        return free_stuck(database, self.is_running)
+        return free_stuck(database, lambda held: self._run(is_holding(self._client, held)))
 
     def _run(
         self,

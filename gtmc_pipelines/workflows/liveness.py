@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from temporalio.api.errordetails.v1 import NotFoundFailure
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
 from gtmc_pipelines.model.errors import Retry
+from gtmc_pipelines.storage.leases import Held
 
 _PATIENCE = timedelta(seconds=10)
 
@@ -21,11 +23,34 @@ async def is_running(client: Client, workflow_id: str) -> bool:
     try:
         described = await client.get_workflow_handle(workflow_id).describe(rpc_timeout=_PATIENCE)
     except RPCError as error:
-        if error.status is RPCStatusCode.NOT_FOUND:
+        if _is_unknown_workflow(error):
             return False
-        raise Retry(
-            "temporal_doubtful",
-            f"Temporal didn't say whether another sync is running ({error.status.name}).",
-            next_step="It is asked again in a moment.",
-        ) from None
+        raise _doubt(error, client.namespace) from None
     return described.status is WorkflowExecutionStatus.RUNNING
+
+
+async def is_holding(client: Client, held: Held) -> bool:
+    """`is_running` for the owner of a lease, asked in the owner's namespace whatever the client's is."""
+    if held.owner_namespace is not None:
+        client = Client(client.service_client, namespace=held.owner_namespace, data_converter=client.data_converter)
+    return await is_running(client, held.owner_workflow)
+
+
+def _is_unknown_workflow(error: RPCError) -> bool:
+    """An unknown namespace is NOT_FOUND too: only the details tell them apart."""
+    is_not_found = error.status is RPCStatusCode.NOT_FOUND
+    return is_not_found and any(detail.Is(NotFoundFailure.DESCRIPTOR) for detail in error.grpc_status.details)
+
+
+def _doubt(error: RPCError, namespace: str) -> Retry:
+    if error.status is RPCStatusCode.NOT_FOUND:
+        return Retry(
+            "temporal_doubtful",
+            f"Temporal has no namespace {namespace!r}, and so can't say whether another sync is running there.",
+            next_step="Correct TEMPORAL_NAMESPACE; it must be the one the workers use.",
+        )
+    return Retry(
+        "temporal_doubtful",
+        f"Temporal didn't say whether another sync is running ({error.status.name}).",
+        next_step="It is asked again in a moment.",
+    )

@@ -12,6 +12,7 @@ from gtmc_pipelines.storage import audit, leases
 from gtmc_pipelines.storage.connector_states import set_status
 from gtmc_pipelines.storage.connectors import ConnectorRow, get_connector, list_connectors
 from gtmc_pipelines.storage.engine import Database
+from gtmc_pipelines.storage.leases import Held
 from gtmc_pipelines.storage.sync_history import list_syncs
 from gtmc_pipelines.storage.sync_logs import close_sync_log
 
@@ -31,25 +32,25 @@ class Freed:
     workflow_id: str
 
 
-def free_stuck(database: Database, is_running: Callable[[str], bool]) -> list[Freed]:
+def free_stuck(database: Database, is_running: Callable[[Held], bool]) -> list[Freed]:
     """Put every connector whose sync is gone on `error`, close its open logs and free its lease.
 
-    `is_running` says whether a workflow is open and raises when that is in doubt: then nothing is freed.
+    `is_running` says whether a lease's workflow is open and raises when that is in doubt: then nothing is freed.
     """
     syncing = [row for row in list_connectors(database) if row.status is ConnectorStatus.SYNCING]
     return [freed for row in syncing if (freed := _free_if_gone(database, row, is_running)) is not None]
 
 
-def _free_if_gone(database: Database, row: ConnectorRow, is_running: Callable[[str], bool]) -> Freed | None:
+def _free_if_gone(database: Database, row: ConnectorRow, is_running: Callable[[Held], bool]) -> Freed | None:
     with database.tenant(row.tenant_id) as handle:
         held = leases.holder(handle, row.tenant_id, row.id)
-    if held is not None and is_running(held.owner_workflow):
+    if held is not None and is_running(held):
         return None
     running = [log for log in list_syncs(database, row.tenant_id, row.id) if log.status is SyncStatus.RUNNING]
     cause: dict[str, Any] = {"error_code": CODE, "error_kind": "broken", "error": f"{SENTENCE} {NEXT_STEP}"}
     with database.tenant(row.tenant_id) as handle:
         lease = leases.take(handle, row.tenant_id, row.id, _OURS, _OURS, held.owner_run if held else None)
-        if isinstance(lease, leases.Held):
+        if isinstance(lease, Held):
             return None  # somebody started a new sync meanwhile
         leases.release(handle, row.tenant_id, row.id, _OURS)
         now = get_connector(database, row.tenant_id, row.id)

@@ -21,13 +21,14 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 from gtmc_pipelines.model.errors import GtmcError
 from gtmc_pipelines.settings import Settings
 from gtmc_pipelines.storage.engine import Database, open_database
+from gtmc_pipelines.storage.leases import Held
 from gtmc_pipelines.vault.redaction import RedactingFilter, Redactor
 from gtmc_pipelines.workflows.activities.registered import SyncActivities
 from gtmc_pipelines.workflows.activities.services import Services
 from gtmc_pipelines.workflows.composition import key_ring
 from gtmc_pipelines.workflows.connection import connect
 from gtmc_pipelines.workflows.connector_sync import ConnectorSyncWorkflow
-from gtmc_pipelines.workflows.liveness import is_running
+from gtmc_pipelines.workflows.liveness import is_holding
 from gtmc_pipelines.workflows.pollers import until_polling
 from gtmc_pipelines.workflows.renormalize import RenormalizeWorkflow
 from gtmc_pipelines.workflows.scheduled_sync import ScheduledSyncWorkflow
@@ -131,17 +132,17 @@ def _runtime() -> Runtime:
     return Runtime(telemetry=TelemetryConfig(logging=logs), worker_heartbeat_interval=timedelta(seconds=10))
 
 
-def _asker(client: Client) -> Callable[[str], bool]:
-    """`is_running` for activities, which are in threads: asked on the worker's own loop."""
+def _asker(client: Client) -> Callable[[Held], bool]:
+    """`is_holding` for activities, which are in threads: asked on the worker's own loop."""
     loop = asyncio.get_running_loop()
 
-    def ask(workflow_id: str) -> bool:
-        return asyncio.run_coroutine_threadsafe(is_running(client, workflow_id), loop).result()
+    def ask(held: Held) -> bool:
+        return asyncio.run_coroutine_threadsafe(is_holding(client, held), loop).result()
 
     return ask
 
 
-def _free_stuck(database: Database, is_running_now: Callable[[str], bool]) -> None:
+def _free_stuck(database: Database, is_running_now: Callable[[Held], bool]) -> None:
     try:
         for freed in free_stuck(database, is_running_now):
             _log.warning("freed %s of %s: %s is gone", freed.connector_type, freed.tenant_id, freed.workflow_id)

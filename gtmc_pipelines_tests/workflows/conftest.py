@@ -35,7 +35,7 @@ from gtmc_pipelines.workflows.client import SyncClient, SyncHandle
 from gtmc_pipelines.workflows.composition import key_ring
 from gtmc_pipelines.workflows.connection import connect
 from gtmc_pipelines.workflows.inputs import SyncOutcome, SyncRequest
-from gtmc_pipelines.workflows.liveness import is_running
+from gtmc_pipelines.workflows.liveness import is_holding
 from gtmc_pipelines.workflows.pollers import until_polling
 from gtmc_pipelines.workflows.worker import build_worker
 from gtmc_pipelines_tests.workflows.scripted import CANARY_TOKEN, ScriptedConnector
@@ -153,8 +153,8 @@ def running_worker(settings: Settings, database: Database) -> Iterator[None]:
         client = await connect(settings.required("temporal_address"), settings.temporal_namespace)
         loop = asyncio.get_running_loop()
 
-        def ask(name: str) -> bool:
-            return asyncio.run_coroutine_threadsafe(is_running(client, name), loop).result()
+        def ask(held: Held) -> bool:
+            return asyncio.run_coroutine_threadsafe(is_holding(client, held), loop).result()
 
         services = Services(settings, database, key_ring(settings), ask)
         async with build_worker(client, settings.task_queue, services, 4):

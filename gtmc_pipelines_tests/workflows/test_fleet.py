@@ -12,6 +12,9 @@ from temporalio.client import Client
 from gtmc_pipelines.model.connector_types import ConnectorStatus
 from gtmc_pipelines.model.errors import Reauthorize, Retry
 from gtmc_pipelines.settings import Settings
+from gtmc_pipelines.storage.leases import Held
+from gtmc_pipelines.storage.statements import run
+from gtmc_pipelines.workflows.client import SyncClient
 from gtmc_pipelines.workflows.connection import connect
 from gtmc_pipelines.workflows.inputs import SCHEDULED_WORKFLOW, ScheduledOutcome, ScheduledRequest
 from gtmc_pipelines.workflows.stuck import free_stuck
@@ -94,11 +97,41 @@ def test_in_doubt_nothing_is_freed(stage: Stage) -> None:
     handle = stage.start()
     assert gate.reached.wait(20)
 
-    def doubtful(_: str) -> bool:
+    def doubtful(_: Held) -> bool:
         raise Retry("temporal_doubtful", "Nobody answered.")
 
     with pytest.raises(Retry):
         free_stuck(stage.database, doubtful)
+    gate.opened.set()
+    assert stage.client.outcome(handle).is_success
+
+
+@pytest.mark.parametrize("namespace", ["temporal-system", "no-such-namespace"])
+def test_a_process_with_another_namespace_frees_no_running_sync(stage: Stage, namespace: str) -> None:
+    gate = Gate()
+    stage.connector.script = {"contacts": [gate, people(5)]}
+    handle = stage.start()
+    assert gate.reached.wait(20)
+    with SyncClient.open(stage.settings.model_copy(update={"temporal_namespace": namespace})) as astray:
+        freed = [each for each in astray.free_stuck(stage.database) if each.tenant_id == stage.tenant]
+    assert freed == []
+    assert stage.status is ConnectorStatus.SYNCING
+    gate.opened.set()
+    assert stage.client.outcome(handle).is_success
+
+
+def test_in_a_namespace_that_is_not_there_no_workflow_counts_as_ended(stage: Stage) -> None:
+    gate = Gate()
+    stage.connector.script = {"contacts": [gate, people(5)]}
+    handle = stage.start()
+    assert gate.reached.wait(20)
+    with stage.database.tenant(stage.tenant) as connection:  # as a lease taken before leases named their namespace
+        run(connection, "UPDATE connector_leases SET owner_namespace = NULL")
+    with SyncClient.open(stage.settings.model_copy(update={"temporal_namespace": "no-such-namespace"})) as astray:
+        with pytest.raises(Retry, match=r"no namespace 'no-such-namespace'.*TEMPORAL_NAMESPACE"):
+            astray.free_stuck(stage.database)
+        with pytest.raises(Retry):
+            astray.is_running(handle)
     gate.opened.set()
     assert stage.client.outcome(handle).is_success
 

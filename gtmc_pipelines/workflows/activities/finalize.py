@@ -47,7 +47,10 @@ def finalize(services: Services, call: FinalizeRequest, workflow_id: str, now: d
         fault = _CANCELLED
     outcome = _outcome(call, fault, counts_in(log) if log else {}, failures, log_id)
     with services.database.tenant(request.tenant_id) as handle:
-        lease = leases.take(handle, request.tenant_id, request.connector_id, call.owner_run_id, workflow_id)
+        namespace = services.settings.temporal_namespace
+        lease = leases.take(
+            handle, request.tenant_id, request.connector_id, call.owner_run_id, workflow_id, namespace=namespace
+        )
         is_ours = not isinstance(lease, Held)
         is_first_time = _close_log(handle, call, outcome, fault)
         if is_ours and is_first_time and row.status is not ConnectorStatus.DISCONNECTED:

@@ -38,7 +38,7 @@ def open_sync(
         opened = _take_and_open(services, request, streams, workflow_id, owner_run, dead_run)
         if isinstance(opened, SyncPlan):
             break
-        if services.is_running(opened.owner_workflow):
+        if services.is_running(opened):
             return SyncPlan(held_by=opened.owner_workflow, mode=request.mode)
         dead_run = opened.owner_run
     alongside(lambda: open_session(services, row).close(), pulse)  # proves that there are credentials
@@ -84,7 +84,8 @@ def _take_and_open(
     """Lease, log and status in one transaction: either this sync is on the books, or nothing happened."""
     tenant, connector = request.tenant_id, request.connector_id
     with services.database.tenant(tenant) as handle:
-        fence = leases.take(handle, tenant, connector, owner_run, workflow_id, dead_run)
+        namespace = services.settings.temporal_namespace
+        fence = leases.take(handle, tenant, connector, owner_run, workflow_id, dead_run, namespace=namespace)
         if isinstance(fence, Held):
             return fence
         states = cursors.list_states(handle, tenant, connector)

@@ -42,7 +42,7 @@ def open_renormalize(services: Services, request: Request, workflow_id: str, own
         opened = _take_and_open(services, request, row, workflow_id, owner_run, dead_run)
         if not isinstance(opened, Held):
             return replace(opened, streams=streams)
-        if services.is_running(opened.owner_workflow):
+        if services.is_running(opened):
             return SyncPlan(held_by=opened.owner_workflow, mode=request.mode)
         dead_run = opened.owner_run
 
@@ -106,7 +106,8 @@ def _take_and_open(
 ) -> SyncPlan | Held:
     tenant, connector = request.tenant_id, request.connector_id
     with services.database.tenant(tenant) as handle:
-        fence = leases.take(handle, tenant, connector, owner_run, workflow_id, dead_run)
+        namespace = services.settings.temporal_namespace
+        fence = leases.take(handle, tenant, connector, owner_run, workflow_id, dead_run, namespace=namespace)
         if isinstance(fence, Held):
             return fence
         log_id = open_sync_log(

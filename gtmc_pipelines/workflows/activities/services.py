@@ -11,6 +11,7 @@ from temporalio.exceptions import FailureError
 from gtmc_pipelines.model.errors import GtmcError
 from gtmc_pipelines.settings import Settings
 from gtmc_pipelines.storage.engine import Database
+from gtmc_pipelines.storage.leases import Held
 from gtmc_pipelines.storage.outages import outage_in
 from gtmc_pipelines.vault.keyring import KeyRing
 from gtmc_pipelines.vault.redaction import Redactor
@@ -24,7 +25,7 @@ class Services:
     settings: Settings
     database: Database
     key_ring: KeyRing
-    is_running: Callable[[str], bool]
+    is_running: Callable[[Held], bool]
     redactor: Redactor = field(default_factory=Redactor)
 
 
