@@ -26,7 +26,7 @@ from gtmc_pipelines.storage.dead_letters import NewLetter, kept_bytes
 from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines.storage.landing import UNMAPPED, Prepared
 from gtmc_pipelines.storage.renormalize import Rewrite
-from gtmc_pipelines.storage.statements import Handle, rows, run
+from gtmc_pipelines.storage.statements import Handle, Row, rows, run
 
 PAGE_RECORDS = 500
 
@@ -35,32 +35,23 @@ _STREAMS = """
 SELECT DISTINCT stream FROM dead_letters WHERE tenant_id = %(tenant)s AND connector_id = %(connector)s
    AND replayed_at IS NULL AND stage <> 'read' AND reason_code <> 'unstorable_id'
 """
-# Least recently tried first. What this very sync has tried, or read, is not tried again by it.
-_PAGE = """
-WITH chosen AS (
-  SELECT d.external_id, min(d.last_seen_at) AS tried_at FROM dead_letters d
-   WHERE d.tenant_id = %(tenant)s AND d.connector_id = %(connector)s AND d.stream = %(stream)s
-     AND d.replayed_at IS NULL AND d.stage <> 'read' AND d.reason_code <> 'unstorable_id'
-     AND d.last_seen_at < coalesce(
-           (SELECT l.started_at FROM sync_logs l WHERE l.tenant_id = %(tenant)s AND l.id = %(sync_log)s), now())
-     AND (%(letters)s::bigint[] = '{{}}' OR d.id = ANY (%(letters)s::bigint[]))
-     AND (d.payload IS NOT NULL
-          OR EXISTS (SELECT FROM {raw} r WHERE r.tenant_id = %(tenant)s AND r.external_id = d.external_id))
-   GROUP BY d.external_id ORDER BY tried_at, d.external_id LIMIT %(limit)s),
-held AS (
-  SELECT c.external_id, r.payload AS landed, r.source_updated_at AS landed_at, r.deleted AS is_gone,
-         k.payload AS kept, k.source_updated_at AS kept_at, k.deleted AS is_deletion,
-         k.payload IS NOT NULL AND NOT coalesce(
-           r.batch_id > k.batch_id OR (r.deleted AND r.extracted_at > k.last_seen_at), false) AS is_kept
-    FROM chosen c
-    LEFT JOIN {raw} r ON r.tenant_id = %(tenant)s AND r.external_id = c.external_id
-    LEFT JOIN dead_letters k ON k.tenant_id = %(tenant)s AND k.connector_id = %(connector)s AND k.stream = %(stream)s
-          AND k.external_id = c.external_id AND k.stage = 'write' AND k.replayed_at IS NULL
-          AND k.payload IS NOT NULL)
-SELECT external_id, is_kept, (CASE WHEN is_kept THEN kept ELSE landed END)::text AS payload,
-       CASE WHEN is_kept THEN kept_at ELSE landed_at END AS source_updated_at,
-       CASE WHEN is_kept THEN is_deletion ELSE is_gone END AS deleted
-  FROM held
+# Least recently tried first. What this very sync has tried, or read, is not tried again by it. No joins, as in
+# `landing`: letters come by the thousand between two looks of the planner at its statistics.
+_CHOSEN = f"""
+SELECT external_id FROM dead_letters
+ WHERE {_OURS} AND replayed_at IS NULL AND stage <> 'read' AND reason_code <> 'unstorable_id'
+   AND last_seen_at < coalesce(
+         (SELECT started_at FROM sync_logs WHERE tenant_id = %(tenant)s AND id = %(sync_log)s), now())
+   AND (%(letters)s::bigint[] = '{{}}' OR id = ANY (%(letters)s::bigint[]))
+ ORDER BY last_seen_at LIMIT %(limit)s
+"""  # noqa: S608 - put together from constants
+_KEPT = f"""
+SELECT external_id, payload::text AS payload, source_updated_at, deleted, batch_id, last_seen_at, replayed_at
+  FROM dead_letters WHERE {_OURS} AND external_id = ANY (%(ids)s) AND stage = 'write' AND payload IS NOT NULL
+"""  # noqa: S608 - put together from constants
+_RAW = """
+SELECT external_id, payload::text AS payload, source_updated_at, deleted, batch_id, extracted_at FROM {raw}
+ WHERE tenant_id = %(tenant)s AND external_id = ANY (%(ids)s)
 """
 # A letter whose record now fails at another stage stays the same letter, where that stage has none yet.
 _MOVE = f"""
@@ -80,23 +71,33 @@ _FORGET = f"DELETE FROM dead_letters WHERE {_OURS} AND external_id = ANY (%(ids)
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Records with open letters: those whose newest version is their raw row, and those a letter keeps."""
+    """Records with open letters: those whose newest version is their raw row, and those a letter keeps.
 
-    of_raw: Sequence[SourceRecord]
-    kept: Sequence[SourceRecord]
+    Of the records of `gone` (ids) nothing is held any more: raw rows of erased people, for example.
+    """
+
+    of_raw: Sequence[SourceRecord] = ()
+    kept: Sequence[SourceRecord] = ()
+    gone: Sequence[str] = ()
+
+    @property
+    def total(self) -> int:
+        """How many records there are."""
+        return len(self.of_raw) + len(self.kept) + len(self.gone)
 
 
 @dataclass(frozen=True, slots=True)
 class LetterBatch(Batch):
     """Records of one kind, tried again in one transaction.
 
-    `erased` are ids of people who are to stay erased: their letters go (count them as `skipped`). With
-    `is_of_sync` those that fail again are left off the sheet: the sync that read them has counted them.
+    The letters of `erased` people (ids; count them as `skipped`) are deleted, those of `gone` records closed.
+    With `is_of_sync` those that fail again are left off the sheet: the sync that read them has counted them.
     """
 
     is_kept: bool = False
     is_of_sync: bool = False
     erased: Sequence[str] = ()
+    gone: Sequence[str] = ()
 
 
 def streams_waiting(handle: Handle, tenant_id: str, connector_id: str) -> frozenset[str]:
@@ -113,15 +114,34 @@ def waiting_records(
     `letters` (ids) names the ones that are meant; another letter of the same record is settled with it. In the
     name of no sync (a preview) all wait.
     """
-    raw = sql.Identifier(*target.stream.raw_table.split("."))
     values = _key(target) | {"sync_log": target.sync_log_id, "letters": list(letters), "limit": limit}
+    raw = sql.SQL(_RAW).format(raw=sql.Identifier(*target.stream.raw_table.split(".")))
     with database.tenant(target.tenant_id) as handle:
-        found = rows(handle, sql.SQL(_PAGE).format(raw=raw), values)
-    records = [
-        (r["is_kept"], SourceRecord(r["external_id"], kept_bytes(r["payload"]), r["source_updated_at"], r["deleted"]))
-        for r in found
-    ]
-    return Waiting([r for is_kept, r in records if not is_kept], [r for is_kept, r in records if is_kept])
+        ids = list(dict.fromkeys(each["external_id"] for each in rows(handle, _CHOSEN, values)))
+        found = rows(
+            handle, _KEPT, values | {"ids": ids}
+        )  # open or not: by the record's index, not that of all open ones
+        kept = {each["external_id"]: each for each in found if each["replayed_at"] is None}
+        landed = {each["external_id"]: each for each in rows(handle, raw, values | {"ids": ids})}
+    of_letter = {key for key, letter in kept.items() if not _is_overtaken(letter, landed.get(key))}
+    return Waiting(
+        [_record(landed[key]) for key in ids if key in landed and key not in of_letter],
+        [_record(kept[key]) for key in ids if key in of_letter],
+        [key for key in ids if key not in landed and key not in of_letter],
+    )
+
+
+def _is_overtaken(letter: Row, raw: Row | None) -> bool:
+    """Whether a later batch has landed the record that a letter keeps, or a sweep found it gone."""
+    if raw is None:
+        return False
+    is_swept = raw["deleted"] and raw["extracted_at"] > letter["last_seen_at"]
+    return bool(is_swept or (raw["batch_id"] or 0) > (letter["batch_id"] or 0))
+
+
+def _record(found: Row) -> SourceRecord:
+    payload = kept_bytes(found["payload"])
+    return SourceRecord(found["external_id"], payload, found["source_updated_at"], found["deleted"])
 
 
 class _Replay(Rewrite):
@@ -194,6 +214,7 @@ def _settle(
         run(connection, _OTHERS, stages)
     if batch.erased:
         run(connection, _FORGET, _key(target) | {"ids": list(batch.erased)})
+    bookkeeping.resolve_letters(connection, target, batch.gone, "gone", "replayable")
 
 
 def _count(connection: psycopg.Connection[Any], target: BatchTarget, batch: LetterBatch, counts: Counts) -> Counts:

@@ -227,7 +227,14 @@ dead_letters = Table(
     moment("replayed_at"),
     Column("resolution", Text),
     UniqueConstraint("tenant_id", "connector_id", "stream", "external_id", "stage", name="dead_letters_record_key"),
-    Index("dead_letters_open_idx", "tenant_id", "connector_id", "stream", postgresql_where=text("replayed_at IS NULL")),
+    Index(
+        "dead_letters_open_idx",
+        "tenant_id",
+        "connector_id",
+        "stream",
+        "last_seen_at",
+        postgresql_where=text("replayed_at IS NULL"),
+    ),
 )
 
 audit_log = Table(

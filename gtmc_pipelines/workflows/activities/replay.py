@@ -7,6 +7,7 @@ leaves no gap: what was tried in this sync's name says so itself.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from gtmc_pipelines.connectors.registry import connector_of
@@ -75,29 +76,25 @@ def replayed(
     with LetterReplay(services.database, target, mappers) as writer:
         while left > 0:
             waiting = waiting_records(services.database, target, request.letters)
-            for records, is_kept in ((waiting.of_raw, False), (waiting.kept, True)):
-                if records:
-                    require_consent(services.database, request)
-                    batch = _batch(records, target.stream, mappers[0], tombstones, is_kept, is_of_sync)
-                    yield len(records), writer.write(batch)
-            tried = len(waiting.of_raw) + len(waiting.kept)
-            if not tried:
+            if not waiting.total:
                 return
-            left -= tried if is_of_sync else 0
+            for records, gone, is_kept in ((waiting.of_raw, waiting.gone, False), (waiting.kept, (), True)):
+                if records or gone:
+                    require_consent(services.database, request)
+                    batch = _batch(records, target.stream, mappers[0], tombstones)
+                    batch = replace(batch, is_kept=is_kept, is_of_sync=is_of_sync, gone=gone)
+                    yield len(records), writer.write(batch)
+            left -= waiting.total if is_of_sync else 0
 
 
 def _batch(
-    records: Sequence[SourceRecord],
-    stream: Stream,
-    mapper: RowMapper,
-    tombstones: Tombstones | None,
-    is_kept: bool,
-    is_of_sync: bool,
+    records: Sequence[SourceRecord], stream: Stream, mapper: RowMapper, tombstones: Tombstones | None
 ) -> LetterBatch:
+    """The records as if erased people had never been; their letters go."""
     kept = records if tombstones is None else without_erased(Page(records, None), stream, mapper, tombstones).records
     left = {record.external_id for record in kept}
     erased = [record.external_id for record in records if record.external_id not in left]
-    return LetterBatch(kept, None, skipped=len(erased), is_kept=is_kept, is_of_sync=is_of_sync, erased=erased)
+    return LetterBatch(kept, None, skipped=len(erased), erased=erased)
 
 
 def replay_target(request: SyncRequest, plan: SyncPlan, stream: Stream) -> BatchTarget:

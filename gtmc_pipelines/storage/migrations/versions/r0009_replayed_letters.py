@@ -9,7 +9,8 @@ COLUMNS = """
 ALTER TABLE dead_letters
     ADD COLUMN source_updated_at timestamptz,
     ADD COLUMN deleted boolean DEFAULT false NOT NULL;
-CREATE INDEX dead_letters_open_idx ON dead_letters (tenant_id, connector_id, stream) WHERE replayed_at IS NULL;
+CREATE INDEX dead_letters_open_idx ON dead_letters (tenant_id, connector_id, stream, last_seen_at)
+    WHERE replayed_at IS NULL;
 """
 
 
