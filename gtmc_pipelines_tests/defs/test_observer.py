@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import dagster as dg
 import pytest
 
 from gtmc_pipelines.defs.names import SYNC_AT_TAG
+from gtmc_pipelines.defs.sensors.observer import Memory
 from gtmc_pipelines.model.connector_types import ConnectorStatus
 from gtmc_pipelines.model.errors import Broken
 from gtmc_pipelines.settings import Settings
@@ -42,6 +45,22 @@ def _request(row: ConnectorRow, run_id: str = "") -> SyncRequest:
     return SyncRequest(row.tenant_id, row.id, row.type, dagster_run_id=run_id)
 
 
+def _now() -> str:
+    """A cursor that has seen all that ended until now; the feed looks back two minutes behind it."""
+    return Memory(feed=json.dumps({"high": datetime.now(UTC).isoformat()})).as_text()
+
+
+def _observe(instance: dg.DagsterInstance, cursor: str) -> tuple[str, list[Any]]:
+    """Ticks from a cursor on until all is seen, other tests' syncs in the same services too. Gives all events."""
+    events: list[Any] = []
+    while True:
+        data = sense(instance, OBSERVER, cursor=cursor)
+        events += data.asset_events or []
+        cursor = data.cursor
+        if data.skip_message:
+            return cursor, events
+
+
 def _events(instance: dg.DagsterInstance, key: dg.AssetKey, tenant: str) -> list[dg.AssetMaterialization]:
     found = instance.fetch_materializations(dg.AssetRecordsFilter(key, asset_partitions=[tenant]), limit=50).records
     return [event for record in found if (event := record.asset_materialization) is not None]
@@ -58,12 +77,13 @@ def test_a_sync_outside_dagster_is_recorded_once_with_the_metadata_of_our_own(
 ) -> None:
     row = connect(tenant)
     scripted.script = {"contacts": [people(3)]}
+    before = _now()
     assert client.outcome(client.start(_request(row), datetime.now(UTC))).is_success
-    data = sense(instance, OBSERVER)
+    cursor, _ = _observe(instance, before)
     (seen,) = _events(instance, PEOPLE, tenant)
     assert seen.metadata["created"].value == 3
-    assert sense(instance, OBSERVER, cursor=data.cursor).skip_message
-    sense(instance, OBSERVER)  # the cursor was lost
+    assert sense(instance, OBSERVER, cursor=cursor).skip_message
+    _observe(instance, before)  # the cursor was lost
     assert len(_events(instance, PEOPLE, tenant)) == 1
     own = materialized(materialize(tenant, sync_type="full"), instance)["canonical/people"]
     assert set(own.metadata) - {"preview"} == set(seen.metadata)
@@ -93,16 +113,42 @@ def test_a_replay_of_dead_letters_is_recorded_for_the_tables_it_wrote_to(
 
 
 @pytest.mark.usefixtures("worker")
+def test_a_sync_that_ends_before_its_tenant_is_a_partition_is_recorded_and_a_disconnected_tenants_is_not(
+    tenant: str,
+    scripted: ScriptedConnector,
+    connect: Connect,
+    client: SyncClient,
+    database: Database,
+    instance: dg.DagsterInstance,
+) -> None:
+    row = connect(tenant)
+    instance.delete_dynamic_partition("salesforce_tenants", tenant)
+    before = _now()
+    assert client.outcome(client.start(_request(row), datetime.now(UTC))).is_success
+    with database.tenant(tenant) as handle:
+        set_status(handle, tenant, row.id, ConnectorStatus.DISCONNECTED)
+    _observe(instance, before)
+    assert _events(instance, PEOPLE, tenant) == []
+    with database.tenant(tenant) as handle:
+        set_status(handle, tenant, row.id, ConnectorStatus.CONNECTED)
+    _observe(instance, before)
+    sense(instance, "tenant_partitions")
+    assert tenant in instance.get_dynamic_partitions("salesforce_tenants")
+    assert len(_events(instance, PEOPLE, tenant)) == 1
+
+
+@pytest.mark.usefixtures("worker")
 def test_a_sync_of_our_own_run_is_left_to_it_unless_the_run_died(
     tenant: str, scripted: ScriptedConnector, connect: Connect, client: SyncClient, instance: dg.DagsterInstance
 ) -> None:
     row = connect(tenant)
     run = instance.create_run_for_job(_ours, status=dg.DagsterRunStatus.STARTED, tags={SYNC_AT_TAG: "x"})
+    before = _now()
     assert client.outcome(client.start(_request(row, run.run_id), datetime.now(UTC))).is_success
-    data = sense(instance, OBSERVER)
+    cursor, _ = _observe(instance, before)
     assert _events(instance, CONTACTS, tenant) == []
     instance.report_run_failed(run)
-    sense(instance, OBSERVER, cursor=data.cursor)
+    _observe(instance, cursor)
     assert len(_events(instance, CONTACTS, tenant)) == 1
 
 
@@ -112,9 +158,10 @@ def test_a_failed_sync_outside_dagster_is_an_observation_with_its_reason(
 ) -> None:
     row = connect(tenant)
     scripted.script = {"contacts": [Broken("odd_page", "The vendor's page made no sense.")]}
+    before = _now()
     client.outcome(client.start(_request(row), datetime.now(UTC)))
-    data = sense(instance, OBSERVER)
-    said = [e for e in data.asset_events if isinstance(e, dg.AssetObservation) and e.partition == tenant]
+    _, seen = _observe(instance, before)
+    said = [e for e in seen if isinstance(e, dg.AssetObservation) and e.partition == tenant]
     assert ["made no sense" in str(each.description) for each in said] == [True]
     assert _events(instance, CONTACTS, tenant) == []
     assert _events(instance, dg.AssetKey(["salesforce", "raw", "leads"]), tenant)

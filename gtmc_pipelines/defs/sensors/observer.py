@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from gtmc_pipelines.defs.metadata import Metadata, facts_of, workflow_links
-from gtmc_pipelines.defs.names import partitions_name, raw_key
+from gtmc_pipelines.defs.names import raw_key
 from gtmc_pipelines.defs.platform import GtmcResource, Platform
 from gtmc_pipelines.defs.recording import events_of, is_recorded
 from gtmc_pipelines.model.catalog import STREAMS
@@ -63,7 +63,7 @@ def observer_sensor(types: tuple[ConnectorType, ...]) -> dg.SensorDefinition:
         with gtmc.open() as platform:
             memory = Memory.of(context.cursor)
             logs = _ended(context.instance, platform, memory)
-            events = _events(context.instance, platform, [log for log in logs if log.connector in types], memory)
+            events = _events(context.instance, platform, _to_be_shown(platform, logs, types), memory)
         reason = None if events else "No sync has ended outside Dagster since the last look."
         return dg.SensorResult(asset_events=events, cursor=memory.as_text(), skip_reason=reason)
 
@@ -91,21 +91,29 @@ def _ended(instance: dg.DagsterInstance, platform: Platform, memory: Memory) -> 
     return logs
 
 
+def _to_be_shown(platform: Platform, logs: "list[SyncLog]", types: tuple[ConnectorType, ...]) -> "list[SyncLog]":
+    """Logs of tenants that are, or are about to become, partitions: a sync may be faster than the partitions' sensor.
+
+    Whoever is disconnected has nowhere to be shown.
+    """
+    from gtmc_pipelines.storage.read_models import connected_by_type
+
+    connected = connected_by_type(platform.database, types) if logs else {}
+    shown = {(connector.value, tenant) for connector, tenants in connected.items() for tenant in tenants}
+    return [log for log in logs if (log.connector, log.tenant_id) in shown]
+
+
 def _events(
     instance: dg.DagsterInstance, platform: Platform, logs: "list[SyncLog]", memory: Memory
 ) -> list[AssetEvent]:
     """Events of the first logs, as many as a tick takes; the others are put off."""
     events: list[AssetEvent] = []
     memory.later = []
-    known: dict[str, set[str]] = {}
     for log in logs:
         if len(events) + _MOST_ASSETS > EVENTS_A_TICK:
             memory.later.append(str(log.workflow_id))
             continue
-        if log.connector not in known:
-            known[log.connector] = set(instance.get_dynamic_partitions(partitions_name(ConnectorType(log.connector))))
-        if log.tenant_id in known[log.connector]:  # who is no partition (any more) has nowhere to be shown
-            events += _events_of(instance, platform, log)
+        events += _events_of(instance, platform, log)
     return events
 
 
