@@ -30,28 +30,37 @@ SELECT c.tenant_id, c.id AS connector_id, c.status, c.error_code, c.error_kind, 
   LEFT JOIN connector_leases l ON l.tenant_id = c.tenant_id AND l.connector_id = c.id
   LEFT JOIN LATERAL (
        SELECT s.deferred_until FROM sync_logs s
-        WHERE s.tenant_id = c.tenant_id AND s.connector_id = c.id ORDER BY s.started_at DESC LIMIT 1) last ON true
+        WHERE s.tenant_id = c.tenant_id AND s.connector_id = c.id
+          AND coalesce(s.trigger, '') NOT IN ('renormalize', 'replay')
+        ORDER BY s.started_at DESC LIMIT 1) last ON true
  WHERE c.type = %(type)s AND c.status <> 'disconnected'
    AND (c.type <> 'o365' OR EXISTS (SELECT FROM o365_config o
                                      WHERE o.tenant_id = c.tenant_id AND o.dpa_accepted_at IS NOT NULL))
  ORDER BY c.last_sync_at DESC NULLS LAST, c.tenant_id
 """
+# What is re-normalised has a sheet that must add up and records that may fail, but was not read from the vendor.
 _STREAMS = """
 SELECT c.tenant_id, counted.stream, count(*) AS syncs,
-       max(s.completed_at) FILTER (WHERE counted.is_complete) AS completed_at,
+       max(s.completed_at) FILTER (WHERE s.is_read AND counted.is_complete) AS completed_at,
        coalesce(array_agg(counted.read ORDER BY s.started_at DESC)
-                FILTER (WHERE counted.is_complete AND s.sync_type = 'full'), '{}') AS full_reads,
+                FILTER (WHERE s.is_read AND counted.is_complete AND s.sync_type = 'full'), '{}') AS full_reads,
        coalesce(array_agg(counted.read ORDER BY s.started_at DESC)
-                FILTER (WHERE counted.is_complete AND s.sync_type <> 'full'), '{}') AS incremental_reads,
+                FILTER (WHERE s.is_read AND counted.is_complete AND s.sync_type <> 'full'), '{}') AS incremental_reads,
        (array_agg(counted.read ORDER BY s.started_at DESC))[1] AS last_read,
        (array_agg(counted.failed ORDER BY s.started_at DESC))[1] AS last_failed,
        coalesce(array_agg(s.id ORDER BY s.started_at DESC) FILTER (WHERE NOT counted.is_balanced), '{}') AS unbalanced
   FROM connectors c
  CROSS JOIN LATERAL (
-       SELECT l.id, l.sync_type, l.started_at, l.completed_at, l.stream_counts FROM sync_logs l
-        WHERE l.tenant_id = c.tenant_id AND l.connector_id = c.id AND l.completed_at IS NOT NULL
-          AND l.trigger IS DISTINCT FROM 'replay'
-        ORDER BY l.started_at DESC LIMIT %(history)s) s
+       (SELECT l.id, l.sync_type, l.started_at, l.completed_at, l.stream_counts, true AS is_read FROM sync_logs l
+         WHERE l.tenant_id = c.tenant_id AND l.connector_id = c.id AND l.completed_at IS NOT NULL
+           AND coalesce(l.trigger, '') NOT IN ('renormalize', 'replay')
+         ORDER BY l.started_at DESC LIMIT %(history)s)
+        UNION ALL
+       (SELECT n.id, n.sync_type, n.started_at, n.completed_at, n.stream_counts, false FROM (
+               SELECT l.* FROM sync_logs l
+                WHERE l.tenant_id = c.tenant_id AND l.connector_id = c.id AND l.completed_at IS NOT NULL
+                ORDER BY l.started_at DESC LIMIT %(history)s) n
+         WHERE n.trigger = 'renormalize')) s
  CROSS JOIN LATERAL (
        SELECT e.key AS stream, coalesce(e.value ->> 'state' = 'complete', false) AS is_complete,
               n.read, n.failed,
@@ -124,8 +133,9 @@ class ConnectorHealth:
 class StreamHistory:
     """One stream of one tenant over the newest `HISTORY` syncs. Numbers are records, lists are newest first.
 
-    `full_reads` and `incremental_reads` count syncs that read the stream to its end; `unbalanced` are
-    ids of sync logs whose sheet of this stream doesn't add up.
+    `full_reads` and `incremental_reads` are of syncs that read the stream to its end, `completed_at` is the last
+    such end; `unbalanced` are ids of sync logs whose sheet of this stream doesn't add up. Re-normalisings of late
+    count among `syncs`, `unbalanced`, `last_read` and `last_failed` only.
     """
 
     tenant_id: str

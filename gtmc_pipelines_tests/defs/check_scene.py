@@ -47,8 +47,19 @@ class CheckScene:
         with self.database.tenant(self.tenant) as handle:
             set_status(handle, self.tenant, self.connector.id, status, **error)  # type: ignore[arg-type]
 
+    def synced_well(self) -> None:
+        """The connector's row as a good sync leaves it."""
+        with self.database.tenant(self.tenant) as handle:
+            set_status(handle, self.tenant, self.connector.id, ConnectorStatus.CONNECTED, synced_at=datetime.now(UTC))
+
     def synced(
-        self, hours_ago: float, *, mode: str = "incremental", state: str = "complete", **streams: Mapping[str, int]
+        self,
+        hours_ago: float,
+        *,
+        mode: str = "incremental",
+        state: str = "complete",
+        trigger: str = "schedule",
+        **streams: Mapping[str, int],
     ) -> str:
         """A sync that ended so many hours ago, with these sheets; gives its id."""
         sync, ended = str(uuid.uuid4()), self.now - timedelta(hours=hours_ago)
@@ -56,14 +67,15 @@ class CheckScene:
         with self.database.tenant(self.tenant) as handle:
             run(
                 handle,
-                "INSERT INTO sync_logs (id, tenant_id, connector_id, sync_type, status, started_at, completed_at,"
-                " stream_counts) VALUES (%(id)s, %(tenant)s, %(connector)s, %(mode)s, 'completed', %(begun)s,"
-                " %(ended)s, %(sheets)s::jsonb)",
+                "INSERT INTO sync_logs (id, tenant_id, connector_id, sync_type, trigger, status, started_at,"
+                " completed_at, stream_counts) VALUES (%(id)s, %(tenant)s, %(connector)s, %(mode)s, %(trigger)s,"
+                " 'completed', %(begun)s, %(ended)s, %(sheets)s::jsonb)",
                 {
                     "id": sync,
                     "tenant": self.tenant,
                     "connector": self.connector.id,
                     "mode": mode,
+                    "trigger": trigger,
                     "begun": ended - timedelta(minutes=1),
                     "ended": ended,
                     "sheets": json.dumps(sheets),
