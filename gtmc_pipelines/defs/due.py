@@ -18,6 +18,11 @@ A_MOMENT_AGO = timedelta(minutes=30)
 SHARD_TENANTS = 500
 ASK_AGAIN = timedelta(minutes=30)
 
+UNREADABLE = (ValueError, KeyError, OSError)
+"""What `latest_moment` raises for a cron or a time zone that makes no sense: croniter's errors are ValueErrors, an
+unknown zone is a KeyError, one that names a folder or is endless is an OSError.
+"""
+
 Asked = Mapping[str, Sequence[str]]
 """By connector id: the cron's moment that was asked for, and when it was asked."""
 
@@ -52,7 +57,7 @@ def due_by_own_cron(found: Iterable[DueConnector], now: datetime, asked: Asked) 
             continue
         try:
             moment = latest_moment(connector.schedule_cron, connector.schedule_timezone, now)
-        except (ValueError, KeyError):  # croniter's errors are ValueErrors, an unknown zone is a KeyError
+        except UNREADABLE:
             senseless.append(connector.connector_id)
             continue
         has_started = connector.last_started_at is not None and connector.last_started_at >= moment
@@ -73,7 +78,7 @@ def still_asked(asked: Asked, found: Iterable[DueConnector]) -> dict[str, list[s
 
 
 def latest_moment(cron: str, timezone: str, now: datetime) -> datetime:
-    """The last moment of `cron`, read in `timezone`, that is not after `now`. Raises ValueError or KeyError."""
+    """The last moment of `cron`, read in `timezone`, that is not after `now`. Raises what is UNREADABLE."""
     from croniter import croniter
 
     local = (now + timedelta(seconds=1)).astimezone(ZoneInfo(timezone))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ import dagster as dg
 import pytest
 
 from gtmc_pipelines.definitions import defs
-from gtmc_pipelines.defs.checks import evidence
+from gtmc_pipelines.defs.checks import catalog, evidence
 from gtmc_pipelines.defs.checks.catalog import CHECKS, subjects_of
 from gtmc_pipelines.defs.checks.connection import authentication, freshness, stuck_on_syncing
 from gtmc_pipelines.defs.checks.fields import drifted_fields, missing_fields
@@ -176,6 +177,44 @@ def test_a_replay_is_no_sync_to_the_checks(scene: CheckScene) -> None:
 
 
 @services
+def test_re_normalising_makes_no_tenant_fresh_and_no_count_usual_but_its_sheet_must_add_up(scene: CheckScene) -> None:
+    scene.age(created_at=scene.now - timedelta(days=30))
+    for hours, read in ((200, 1_000), (150, 1_000), (100, 1_000), (72, 100)):
+        scene.synced(hours, mode="full", contacts=sheet(read))
+    assert "read 100 records" in scene.found(low_record_count, CONTACTS)[0].seen
+    for minutes in range(1, 20):
+        scene.synced(minutes / 60, mode="full", trigger="renormalize", contacts=sheet(1_000))
+    assert "read 100 records" in scene.found(low_record_count, CONTACTS)[0].seen
+    assert "3 days" in scene.found(freshness, CONTACTS)[0].seen
+    assert scene.found(balance_sheet, CONTACTS) == []
+    bad = scene.synced(0, mode="full", trigger="renormalize", contacts={"read": 10, "created": 9})
+    assert bad in scene.found(balance_sheet, CONTACTS)[0].seen
+
+
+@services
+def test_re_normalising_hides_no_quota_that_is_waited_for(scene: CheckScene) -> None:
+    deferred = scene.synced(40, contacts=sheet(1))
+    with scene.database.tenant(scene.tenant) as handle:
+        until = {"until": scene.now + timedelta(hours=3), "id": deferred}
+        run(handle, "UPDATE sync_logs SET deferred_until = %(until)s WHERE id = %(id)s", until)
+    scene.synced(1, mode="full", trigger="renormalize", contacts=sheet(1))
+    assert scene.found(freshness, CONTACTS) == []
+
+
+@services
+@pytest.mark.parametrize(("cron", "timezone"), [("every day", "UTC"), ("0 3 * * *", "Mars/Base"), ("0 3 * * *", "US")])
+def test_a_schedule_that_cannot_be_read_is_its_tenants_own_finding(
+    cron: str, timezone: str, scene: CheckScene, database: Database
+) -> None:
+    scene.synced(1, contacts=sheet(1))
+    set_schedule(database, scene.tenant, scene.connector.id, cron, timezone)
+    (finding,) = scene.found(freshness, CONTACTS)
+    assert "can't be read" in finding.seen
+    assert f"gtmc connectors schedule --tenant {scene.tenant} --connector salesforce" in finding.remedy
+    set_schedule(database, scene.tenant, scene.connector.id, None)
+
+
+@services
 def test_a_tenant_that_must_reconnect_is_told_the_command(scene: CheckScene) -> None:
     scene.status(ConnectorStatus.ERROR, error_kind="retry", error="The vendor was down.")
     assert scene.found(authentication, CONTACTS) == []
@@ -258,6 +297,27 @@ def test_all_checks_alone_are_quick_and_start_nothing(
     assert {check.asset_check_key for check in result.get_asset_check_evaluations()} == {*keys}
     with database.tenant(scene.tenant) as handle:
         assert rows(handle, "SELECT id FROM sync_logs WHERE tenant_id = %(t)s", {"t": scene.tenant}) == []
+
+
+@services
+@pytest.mark.usefixtures("environment")
+def test_a_check_that_meets_something_unexpected_fails_alone_and_quotes_nothing(
+    scene: CheckScene, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = "kim.berg@example.com is odd"
+
+    def spoilt(*_: object) -> Verdict:
+        raise ValueError(words)
+
+    monkeypatch.setattr(catalog, "CHECKS", (replace(CHECKS[0], ask=spoilt), *CHECKS[1:]))
+    keys = {dg.AssetCheckKey(subjects_of(SALESFORCE)[0].key, name) for name in ("balance_sheet", "freshness")}
+    job = defs.resolve_implicit_global_asset_job_def().get_subset(asset_selection=set(), asset_check_selection=keys)
+    result = job.execute_in_process(instance=instance)
+    answers = {check.check_name: check for check in result.get_asset_check_evaluations()}
+    assert "unexpected ValueError" in str(answers["balance_sheet"].description)
+    assert "test_checks.py" in str(answers["balance_sheet"].metadata["place"].value)
+    assert "kim.berg" not in str(answers["balance_sheet"])
+    assert "unexpected" not in str(answers["freshness"].description)
 
 
 @pytest.mark.parametrize(

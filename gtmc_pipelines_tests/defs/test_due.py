@@ -88,7 +88,7 @@ def test_what_has_started_is_forgotten() -> None:
     assert still_asked(asked, [connector(last_started_at=NOW)]) == {}
 
 
-@pytest.mark.parametrize(("cron", "timezone"), [("often", "UTC"), ("0 1 * * *", "Mars/Olympus")])
+@pytest.mark.parametrize(("cron", "timezone"), [("often", "UTC"), ("0 1 * * *", "Mars/Olympus"), ("0 1 * * *", "US")])
 def test_a_cron_that_makes_no_sense_is_named_and_spoils_nobody_elses(cron: str, timezone: str) -> None:
     bad = connector(connector_id="bad", schedule_cron=cron, schedule_timezone=timezone)
     good = connector(schedule_cron="0 9 * * *")

@@ -13,7 +13,7 @@ from gtmc_pipelines.defs.checks.connection import authentication, freshness, stu
 from gtmc_pipelines.defs.checks.evidence import SAMPLED_TENANTS, Evidence, Subject
 from gtmc_pipelines.defs.checks.fields import drifted_fields, missing_fields
 from gtmc_pipelines.defs.checks.records import balance_sheet, failed_share, low_record_count
-from gtmc_pipelines.defs.checks.verdict import Verdict, evaluation
+from gtmc_pipelines.defs.checks.verdict import Verdict, evaluation, unanswered
 from gtmc_pipelines.defs.enabled import default_mappings
 from gtmc_pipelines.defs.names import canonical_key, raw_key, streams_feeding
 from gtmc_pipelines.defs.platform import GtmcResource
@@ -127,7 +127,10 @@ def check_specs(connector: ConnectorType) -> list[dg.AssetCheckSpec]:
 def check_results(
     connector: ConnectorType, selected: AbstractSet[dg.AssetCheckKey], platform: GtmcResource
 ) -> Iterator[dg.AssetCheckEvaluation]:
-    """Answers to the selected checks, over all tenants. What they have in common is asked of the database once."""
+    """Answers to the selected checks, over all tenants. What they have in common is asked of the database once.
+
+    A check that meets something unexpected has failed and says so; it spoils neither the others nor the syncs.
+    """
     if not selected:
         return
     with platform.database() as database:
@@ -135,4 +138,15 @@ def check_results(
         for subject in subjects_of(connector):
             for check in CHECKS:
                 if dg.AssetCheckKey(subject.key, check.name) in selected:
-                    yield evaluation(subject.key, check.name, check.ask(evidence, subject))
+                    yield _answer(check, subject, evidence)
+
+
+def _answer(check: Check, subject: Subject, evidence: Evidence) -> dg.AssetCheckEvaluation:
+    from gtmc_pipelines.storage.outages import outage_in
+
+    try:
+        return evaluation(subject.key, check.name, check.ask(evidence, subject))
+    except Exception as error:
+        if outage_in(error):
+            raise  # no other check would be answered either
+        return unanswered(subject.key, check.name, error)

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from gtmc_pipelines.defs.checks.evidence import Evidence, Subject
 from gtmc_pipelines.defs.checks.verdict import Finding, Verdict
+from gtmc_pipelines.defs.due import UNREADABLE
 from gtmc_pipelines.defs.schedules import EVERY_FOUR_HOURS
 from gtmc_pipelines.model.connector_types import ConnectorStatus
 
@@ -33,7 +34,12 @@ def freshness(evidence: Evidence, subject: Subject) -> Verdict:
         fresh_at = completed or (row.since if row.status is ConnectorStatus.CONNECTED else row.created_at)
         age = evidence.now - fresh_at
         oldest = max(oldest, age.total_seconds() / 3600)
-        if fresh_at >= _needed_since(row.schedule_cron, row.schedule_timezone, evidence.now):
+        try:
+            needed_since = _needed_since(row.schedule_cron, row.schedule_timezone, evidence.now)
+        except UNREADABLE:
+            findings.append(_unreadable_schedule(evidence, row))
+            continue
+        if fresh_at >= needed_since:
             continue
         if row.deferred_until is not None and row.deferred_until > evidence.now:
             waiting += 1
@@ -94,13 +100,19 @@ def _completed_at(evidence: Evidence, subject: Subject, tenant: str) -> datetime
 
 @lru_cache(maxsize=4_096)
 def _needed_since(cron: str | None, timezone: str, now: datetime) -> datetime:
-    """The moment after which a complete sync counts as on time."""
+    """The moment after which a complete sync counts as on time. Raises what is UNREADABLE."""
     from croniter import croniter
 
     ticks = croniter(cron or EVERY_FOUR_HOURS, (now - GRACE).astimezone(ZoneInfo(timezone)))
     due: datetime = ticks.get_prev(datetime)
     before: datetime = ticks.get_prev(datetime)
     return due - (due - before) / 2
+
+
+def _unreadable_schedule(evidence: Evidence, row: ConnectorHealth) -> Finding:
+    command = f"gtmc connectors schedule --tenant {row.tenant_id} --connector {evidence.connector} --cron '…'"
+    seen = "its cron or time zone can't be read, so no schedule starts it."
+    return Finding(row.tenant_id, seen, f"Set them again: `{command}`.")
 
 
 def _what_to_do(evidence: Evidence, row: ConnectorHealth) -> str:

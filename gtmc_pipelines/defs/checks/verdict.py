@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -78,6 +79,21 @@ def evaluation(key: dg.AssetKey, name: str, verdict: Verdict) -> dg.AssetCheckEv
         severity=verdict.severity,
         description=verdict.sentence,
         metadata=metadata,
+    )
+
+
+def unanswered(key: dg.AssetKey, name: str, error: Exception) -> dg.AssetCheckEvaluation:
+    """What Dagster stores of a check that ended in an unexpected exception: where, but not its words, which may
+    quote data.
+    """
+    where = "".join(traceback.format_tb(error.__traceback__))
+    return dg.AssetCheckEvaluation(
+        asset_key=key,
+        check_name=name,
+        passed=False,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=f"This check met an unexpected {type(error).__name__}, which is our bug: report it with the place.",
+        metadata={"place": dg.MetadataValue.md(f"```\n{where}```")},
     )
 
 
