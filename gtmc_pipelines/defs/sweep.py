@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -73,13 +74,18 @@ class Sweep:
         self._record(held, total)
 
     def _finished(self, tenant: str, done: Future[Finished]) -> Finished:
-        try:
+        error = done.exception()
+        if error is None:
             return done.result()
-        except Exception as error:
-            fault = self._fault_in(error)
-            if fault is None:
-                raise
+        if not isinstance(error, Exception):
+            raise error
+        fault = self._fault_in(error)
+        if fault is not None:
             return Finished(tenant, str(fault), None)
+        where = "".join(traceback.format_tb(error.__traceback__))  # without its words, which may quote data
+        self._context.log.error(f"{tenant}: unexpected {type(error).__name__}\n{where}")
+        sentence = f"The sync could not be followed: unexpected {type(error).__name__}, which is our bug."
+        return Finished(tenant, f"{sentence} See this run's log for the place, and report it.", None)
 
     def _record(self, held: Sequence[Finished], total: int) -> None:
         """Store what these tenants became: events for complete assets, failed for the rest of a failed tenant."""
