@@ -65,6 +65,17 @@ def set_status(
     _must_exist(touched, tenant_id, connector_id)
 
 
+def restore_status(handle: Handle, tenant_id: str, connector_id: str) -> None:
+    """From `syncing` back to what the last sync left behind, error and all: this one has proved nothing."""
+    run(
+        handle,
+        "UPDATE connectors SET status = CASE WHEN error_code IS NULL THEN 'connected' ELSE 'error' END"
+        + _CHANGED
+        + " AND status = 'syncing'",
+        {"tenant_id": tenant_id, "id": connector_id},
+    )
+
+
 def set_schedule(
     database: Database,
     tenant_id: str,

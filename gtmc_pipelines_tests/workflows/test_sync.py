@@ -168,6 +168,22 @@ def test_a_cancelled_sync_frees_the_connector(stage: Stage) -> None:
     assert len(stage.ids()) == 10
 
 
+def test_a_cancelled_sync_mends_nothing(stage: Stage) -> None:
+    stage.connector.script = {"contacts": [Broken("odd_page", "The page made no sense.")]}
+    stage.sync()
+    failed = stage.now
+    gate = Gate()
+    stage.connector.script = {"contacts": [people(5), gate]}
+    handle = stage.start()
+    assert gate.reached.wait(20)
+    stage.client.cancel(handle, actor="cli:someone")
+    assert stage.client.outcome(handle).outcome is Outcome.CANCELLED
+    gate.opened.set()
+    now = stage.now
+    assert now.status is ConnectorStatus.ERROR
+    assert (now.error_code, now.last_sync_error) == (failed.error_code, failed.last_sync_error)
+
+
 def test_a_cancel_from_outside_is_temporals_whatever_reason_was_typed_there(stage: Stage) -> None:
     gate = Gate()
     stage.connector.script = {"contacts": [gate, people(5)]}

@@ -8,7 +8,7 @@ from typing import Any
 from gtmc_pipelines.model.connector_types import ConnectorStatus
 from gtmc_pipelines.model.phases import Outcome
 from gtmc_pipelines.storage import cursors, leases
-from gtmc_pipelines.storage.connector_states import set_status
+from gtmc_pipelines.storage.connector_states import restore_status, set_status
 from gtmc_pipelines.storage.connectors import get_connector
 from gtmc_pipelines.storage.leases import Held
 from gtmc_pipelines.storage.statements import Handle
@@ -127,7 +127,7 @@ def _set_status(
         cursor = cursor_text(cursors.list_states(handle, tenant, connector))
         set_status(handle, tenant, connector, ConnectorStatus.CONNECTED, synced_at=now, cursor=cursor)
     elif outcome.outcome is Outcome.CANCELLED:
-        set_status(handle, tenant, connector, ConnectorStatus.CONNECTED)
+        restore_status(handle, tenant, connector)
     else:
         set_status(handle, tenant, connector, ConnectorStatus.ERROR, **_error(fault))
 

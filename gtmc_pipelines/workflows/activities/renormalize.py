@@ -12,7 +12,7 @@ from gtmc_pipelines.model.connector_types import ConnectorStatus
 from gtmc_pipelines.model.phases import Outcome, Phase, SyncMode
 from gtmc_pipelines.storage import cursors, leases
 from gtmc_pipelines.storage.batch import Batch, BatchTarget
-from gtmc_pipelines.storage.connector_states import set_status
+from gtmc_pipelines.storage.connector_states import restore_status, set_status
 from gtmc_pipelines.storage.connectors import ConnectorRow, require_connector
 from gtmc_pipelines.storage.leases import Held
 from gtmc_pipelines.storage.renormalize import PAGE_RECORDS, Position, RawRewriter, raw_page, read_position
@@ -73,13 +73,16 @@ def renormalize_segment(services: Services, request: Request, plan: SyncPlan, pu
     return SegmentResult(True, written, batches)
 
 
-def finalize_renormalize(services: Services, call: FinalizeRequest) -> SyncOutcome:
-    """Close the log, give the lease back and the connector the status it had. May be repeated."""
+def finalize_renormalize(services: Services, call: FinalizeRequest, workflow_id: str) -> SyncOutcome:
+    """Close the log, give the lease back and the connector the status it had. May be repeated.
+
+    Without a plan the log is looked up: the workflow may have been cancelled while it was being opened.
+    """
     request, plan = call.request, call.plan
     fault = _CANCELLED if call.outcome is Outcome.CANCELLED else call.fault
     tenant, connector = request.tenant_id, request.connector_id
-    log_id = plan.sync_log_id if plan else ""
-    log = get_sync(services.database, tenant, log_id) if log_id else None
+    log = get_sync(services.database, tenant, plan.sync_log_id if plan else workflow_id)
+    log_id = log.id if log else ""
     outcome = SyncOutcome(
         call.outcome,
         request.mode,
@@ -97,7 +100,7 @@ def finalize_renormalize(services: Services, call: FinalizeRequest) -> SyncOutco
         if is_first_time and call.outcome is Outcome.CANCELLED:
             audit_cancelled(handle, call, log_id)
         if leases.release(handle, tenant, connector, call.owner_run_id) and is_first_time:
-            _restore_status(handle, require_connector(services.database, tenant, connector))
+            restore_status(handle, tenant, connector)
     return outcome
 
 
@@ -124,21 +127,6 @@ def _take_and_open(
         if row.status is not ConnectorStatus.DISCONNECTED:
             set_status(handle, tenant, connector, ConnectorStatus.SYNCING)
     return SyncPlan(fence, log_id, request.mode, datetime.now(UTC))
-
-
-def _restore_status(handle: Any, row: ConnectorRow) -> None:
-    """What the last sync left behind still stands: re-normalising says nothing about the vendor."""
-    if row.status is ConnectorStatus.SYNCING:
-        status = ConnectorStatus.ERROR if row.error_code else ConnectorStatus.CONNECTED
-        set_status(
-            handle,
-            row.tenant_id,
-            row.id,
-            status,
-            error_code=row.error_code,
-            error_kind=row.error_kind,
-            error=row.last_sync_error,
-        )
 
 
 def _target(request: Request, plan: SyncPlan, stream: Stream) -> BatchTarget:
