@@ -2,11 +2,12 @@
 
 # No postponed annotations here: Dagster reads those of its functions.
 
+import http.client
 import json
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -25,23 +26,42 @@ _LINES = 20
 
 
 @dataclass(frozen=True, slots=True)
+class Failing:
+    """A failure that isn't over: its code, the connector's last good sync before it ("" for none), who knows of it."""
+
+    code: str
+    last_sync_at: str
+    is_told: bool
+
+
+@dataclass(frozen=True, slots=True)
 class News:
-    """What changed since the last post, and the failures on record after it (connector id to error code)."""
+    """What changed since the last post. `passed` began and ended untold, while the webhook was away.
+
+    By connector id, `seen` is what to remember while this news isn't posted, `told` what once it is.
+    """
 
     failed: "tuple[ConnectorRow, ...]"
     recovered: "tuple[ConnectorRow, ...]"
-    failing: Mapping[str, str]
+    passed: "tuple[ConnectorRow, ...]"
+    seen: Mapping[str, Failing]
 
     def __bool__(self) -> bool:
-        return bool(self.failed or self.recovered)
+        return bool(self.failed or self.recovered or self.passed)
+
+    @property
+    def told(self) -> dict[str, Failing]:
+        """The failures that go on, each of them told."""
+        over = {row.id for row in (*self.recovered, *self.passed)}
+        return {id: replace(failing, is_told=True) for id, failing in self.seen.items() if id not in over}
 
 
 def alerts_sensor() -> dg.SensorDefinition:
     """`sync_alerts`: posts to GTMC_ALERT_WEBHOOK_URL.
 
     A failure is the stretch from a connector's first failed sync to its next good one: posted once when it
-    begins, once more if its cause changes, and once when it is over. One message a tick holds all the news, and
-    the cursor moves only after the webhook has taken it, so nothing is lost while the webhook is away.
+    begins, once more if its cause changes, and once when it is over. One message a tick holds all the news. While
+    the webhook is away the cursor remembers what it has not been told, even what is over by now.
     """
 
     @dg.sensor(
@@ -55,14 +75,30 @@ def alerts_sensor() -> dg.SensorDefinition:
         settings = gtmc.settings()
         if settings.alert_webhook_url is None:
             return dg.SkipReason("GTMC_ALERT_WEBHOOK_URL is not set, so nobody is told.")
-        known: dict[str, str] = json.loads(context.cursor) if context.cursor else {}
-        news = news_of(_connectors(gtmc), known)
-        if news:
+        news = news_of(_connectors(gtmc), _known(context.cursor))
+        if not news:
+            return dg.SensorResult(skip_reason="No news.", cursor=_cursor(news.told))
+        try:
             post(settings.alert_webhook_url.get_secret_value(), message(news, settings.dagster_url))
-        said = f"Told the webhook: {len(news.failed)} failed, {len(news.recovered)} recovered." if news else "No news."
-        return dg.SensorResult(skip_reason=said, cursor=json.dumps(news.failing, sort_keys=True))
+        except Misuse as refusal:
+            if _cursor(news.seen) == context.cursor:
+                raise  # a failed tick is seen, but keeps no cursor: only once there is nothing new to keep
+            context.log.error(str(refusal))
+            return dg.SensorResult(skip_reason=str(refusal), cursor=_cursor(news.seen))
+        recovered = len(news.recovered) + len(news.passed)
+        said = f"Told the webhook: {len(news.failed)} failed, {recovered} recovered."
+        return dg.SensorResult(skip_reason=said, cursor=_cursor(news.told))
 
     return sync_alerts
+
+
+def _known(cursor: str | None) -> dict[str, Failing]:
+    kept = json.loads(cursor) if cursor else {}
+    return {id: Failing(**failing) for id, failing in kept.items() if isinstance(failing, dict)}  # once it was a code
+
+
+def _cursor(failing: Mapping[str, Failing]) -> str:
+    return json.dumps({id: asdict(kept) for id, kept in failing.items()}, sort_keys=True)
 
 
 def _connectors(gtmc: GtmcResource) -> "list[ConnectorRow]":
@@ -72,22 +108,29 @@ def _connectors(gtmc: GtmcResource) -> "list[ConnectorRow]":
         return list_connectors(database)
 
 
-def news_of(connectors: "Iterable[ConnectorRow]", known: Mapping[str, str]) -> News:
-    """What is new against the failures already told. A connector that is syncing is still what it was before.
+def news_of(connectors: "Iterable[ConnectorRow]", known: Mapping[str, Failing]) -> News:
+    """What is new against the failures already known.
 
-    One that was disconnected or removed is forgotten: somebody took care of it.
+    Only a good sync ends a failure: while a connector is syncing, after a cancel, and when its user has connected
+    it again it is still what it was. One that was disconnected or removed is forgotten: somebody took care of it.
     """
-    failed, recovered, failing = [], [], {}
+    failed, recovered, passed, seen = [], [], [], {}
     for row in connectors:
+        before = known.get(row.id)
+        last_sync_at = row.last_sync_at.isoformat() if row.last_sync_at else ""
         if row.status is ConnectorStatus.ERROR:
-            failing[row.id] = row.error_code or ""
-            if known.get(row.id) != failing[row.id]:
-                failed.append(row)
-        elif row.id in known and row.status is ConnectorStatus.SYNCING:
-            failing[row.id] = known[row.id]
-        elif row.id in known and row.status is ConnectorStatus.CONNECTED:
-            recovered.append(row)
-    return News(tuple(failed), tuple(recovered), failing)
+            now = Failing(row.error_code or "", last_sync_at, is_told=True)
+            seen[row.id] = replace(now, is_told=before == now)
+        elif before is None or row.status not in (ConnectorStatus.SYNCING, ConnectorStatus.CONNECTED):
+            continue
+        else:
+            seen[row.id] = before
+            if last_sync_at != before.last_sync_at:
+                (recovered if before.is_told else passed).append(row)
+                continue
+        if not seen[row.id].is_told:
+            failed.append(row)
+    return News(tuple(failed), tuple(recovered), tuple(passed), seen)
 
 
 def message(news: News, dagster_url: str | None = None) -> str:
@@ -95,10 +138,12 @@ def message(news: News, dagster_url: str | None = None) -> str:
     parts = []
     if news.failed:
         parts.append(f":red_circle: *{_counted(len(news.failed), 'sync')} failed*")
-        parts += _listed(news.failed, lambda row: f" {_plain(row.last_sync_error or 'No cause was recorded.')}")
-    if news.recovered:
-        parts.append(f":large_green_circle: *{_counted(len(news.recovered), 'connector')} recovered*")
+        parts += _listed(news.failed, lambda row: f" {_plain(row.last_sync_error or _cause(row, news))}")
+    if news.recovered or news.passed:
+        recovered = len(news.recovered) + len(news.passed)
+        parts.append(f":large_green_circle: *{_counted(recovered, 'connector')} recovered*")
         parts += _listed(news.recovered, lambda row: " The last sync completed; nothing is to be done.")
+        parts += _listed(news.passed, lambda row: f" {_cause(row, news)} The last sync completed, while this was away.")
     if dagster_url:
         parts.append(f"<{dagster_url.rstrip('/')}/assets|Open Dagster>")
     return "\n".join(parts)
@@ -111,12 +156,11 @@ def post(url: str, text: str) -> None:
         url, json.dumps({"text": text}).encode(), {"Content-Type": "application/json"}, method="POST"
     )
     try:
-        with urllib.request.build_opener(_NoRedirect).open(request, timeout=SECONDS_TO_ANSWER) as answer:
-            answer.read(1_000)
-            return
+        with urllib.request.build_opener(_NoRedirect).open(request, timeout=SECONDS_TO_ANSWER):
+            return  # it has taken the post, however it goes on with its answer
     except urllib.error.HTTPError as error:
         answered = f"answered {error.code}"
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         answered = f"did not answer ({type(error).__name__})"
     raise Misuse(
         "webhook_refused",
@@ -135,6 +179,11 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 def _listed(rows: "tuple[ConnectorRow, ...]", said: Callable[["ConnectorRow"], str]) -> list[str]:
     lines = [f"• *{_plain(row.tenant_id)}*, {row.type.label}:{said(row)}" for row in rows[:_LINES]]
     return [*lines, f"… and {len(rows) - _LINES:,} more."] if len(rows) > _LINES else lines
+
+
+def _cause(row: "ConnectorRow", news: News) -> str:
+    """For a failure whose sentence is gone, since its connector was connected again or synced well."""
+    return f"Had failed with `{_plain(news.seen[row.id].code)}`."
 
 
 def _counted(number: int, noun: str) -> str:

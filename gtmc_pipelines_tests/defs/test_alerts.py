@@ -32,6 +32,7 @@ class Webhook:
     def __init__(self) -> None:
         self.texts: list[str] = []
         self.status = 200
+        self.promised_bytes = 0
         self.url = ""
 
     def about(self, tenant: str) -> list[str]:
@@ -54,7 +55,7 @@ def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
                 hook.texts.append(body["text"])
             self.send_response(hook.status)
             self.send_header("Location", "/elsewhere")
-            self.send_header("Content-Length", "0")
+            self.send_header("Content-Length", str(hook.promised_bytes))
             self.end_headers()
 
         def log_message(self, *_: Any) -> None:
@@ -116,11 +117,69 @@ def test_a_failure_is_told_once_and_its_end_is_told_once(scene: CheckScene, tick
     ticker.tick()
     assert webhook.about(scene.tenant) == [f"• *{scene.tenant}*, Salesforce: {CAUSE}"]
     scene.status(BUSY)
-    scene.status(GOOD)
+    scene.synced_well()
     assert "0 failed, 1 recovered" in ticker.tick()
     ticker.tick()
     assert len(webhook.about(scene.tenant)) == 2
     assert "recovered" in webhook.texts[-1]
+
+
+@pytest.mark.services
+def test_a_cancel_and_a_new_connection_are_no_recovery_until_a_sync_was_good(
+    scene: CheckScene, ticker: Ticker, webhook: Webhook
+) -> None:
+    scene.status(FAILED, error_code="token_revoked", error=CAUSE)
+    ticker.tick()
+    for status in (BUSY, GOOD, BUSY, GOOD):
+        scene.status(status)
+        ticker.tick()
+    assert len(webhook.about(scene.tenant)) == 1
+    scene.synced_well()
+    ticker.tick()
+    assert webhook.about(scene.tenant)[1:] == [
+        f"• *{scene.tenant}*, Salesforce: The last sync completed; nothing is to be done."
+    ]
+
+
+@pytest.mark.services
+def test_a_failure_after_a_good_sync_is_another_one_though_no_tick_saw_the_good_one(
+    scene: CheckScene, ticker: Ticker, webhook: Webhook
+) -> None:
+    for _ in range(2):
+        scene.synced_well()
+        scene.status(FAILED, error_code="token_revoked", error=CAUSE)
+        ticker.tick()
+    assert len(webhook.about(scene.tenant)) == 2
+
+
+@pytest.mark.services
+def test_a_failure_that_began_and_ended_while_the_webhook_was_away_is_told_afterwards(
+    scene: CheckScene, ticker: Ticker, webhook: Webhook
+) -> None:
+    webhook.status = 503
+    scene.status(FAILED, error_code="token_revoked", error=CAUSE)
+    assert "answered 503" in ticker.tick()
+    scene.synced_well()
+    with pytest.raises(Exception, match="answered 503"):
+        ticker.tick()
+    webhook.status = 200
+    assert "1 recovered" in ticker.tick()
+    ticker.tick()
+    assert webhook.about(scene.tenant) == [
+        f"• *{scene.tenant}*, Salesforce: Had failed with `token_revoked`. "
+        "The last sync completed, while this was away."
+    ]
+
+
+@pytest.mark.services
+def test_a_post_that_was_taken_is_not_sent_again_though_the_answer_breaks_off(
+    scene: CheckScene, ticker: Ticker, webhook: Webhook
+) -> None:
+    webhook.promised_bytes = 50
+    scene.status(FAILED, error_code="token_revoked", error=CAUSE)
+    for _ in range(3):
+        ticker.tick()
+    assert len(webhook.about(scene.tenant)) == 1
 
 
 @pytest.mark.services
@@ -143,7 +202,8 @@ def test_news_that_the_webhook_refused_is_posted_when_it_takes_posts_again(
 ) -> None:
     scene.status(FAILED, error_code="token_revoked", error=CAUSE)
     webhook.status = 503
-    for _ in range(2):
+    assert "webhook at 127.0.0.1 answered 503" in ticker.tick()
+    for _ in range(2):  # nothing new to keep: from now on the ticks fail, which is seen
         with pytest.raises(Exception, match=r"webhook at 127\.0\.0\.1 answered 503") as refusal:
             ticker.tick()
         assert "S3CRET" not in str(refusal.value)
@@ -165,6 +225,9 @@ def test_a_redirect_is_refused_and_a_silent_host_is_named_without_the_address(we
         post(webhook.url, "x")
     with pytest.raises(Misuse, match=r"127\.0\.0\.1 did not answer") as refusal:
         post("http://127.0.0.1:9/S3CRET", "x")
+    assert "S3CRET" not in str(refusal.value)
+    with pytest.raises(Misuse, match=r"127\.0\.0\.1 did not answer") as refusal:
+        post("http://127.0.0.1/S3CRET with a blank", "x")
     assert "S3CRET" not in str(refusal.value)
     assert webhook.texts == []
 
