@@ -63,6 +63,7 @@ class RenormalizeWorkflow:
             args=[self._request, self._owner],
             result_type=SyncPlan,
             start_to_close_timeout=timedelta(minutes=1),
+            cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
             retry_policy=_WRITING,
         )
         self._honour_cancel()

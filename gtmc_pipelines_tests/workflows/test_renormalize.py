@@ -161,6 +161,25 @@ def test_a_cancelled_one_closes_its_books(stage: Stage, monkeypatch: pytest.Monk
     assert (stage.status, stage.lease) == (ConnectorStatus.CONNECTED, None)
 
 
+def test_one_that_is_cancelled_while_it_opens_closes_its_books(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, real = Gate(), renormalize.require_consent
+
+    def consent(*arguments: Any) -> None:
+        gate()
+        real(*arguments)
+
+    monkeypatch.setattr(renormalize, "require_consent", consent)
+    handle = stage.client.renormalize(stage.request(), datetime.now(UTC))
+    assert gate.reached.wait(30)
+    stage.client.cancel(handle, actor="cli:someone")
+    assert stage.client.outcome_within(handle, 1) is None, "it waits for what is about to take the lease"
+    gate.opened.set()
+    assert stage.client.outcome(handle).outcome is Outcome.CANCELLED
+    assert stage.audited(1) == [("sync.cancel", "cli:someone")]
+    assert stage.log(handle.workflow_id).outcome == "cancelled"
+    assert (stage.status, stage.lease) == (ConnectorStatus.CONNECTED, None)
+
+
 def test_histories_hold_no_record(stage: Stage) -> None:
     stage.connector.script = {"contacts": [people(5)]}
     stage.sync()

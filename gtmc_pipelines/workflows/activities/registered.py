@@ -93,4 +93,4 @@ class SyncActivities:
     def finalize_renormalize(self, call: FinalizeRequest) -> SyncOutcome:
         """See activities.renormalize."""
         with faults_told("closing the books"):
-            return finalize_renormalize(self._services, call)
+            return finalize_renormalize(self._services, call, activity.info().workflow_id or "")
