@@ -52,7 +52,7 @@ def list_command(
             require_tenant(database, tenant)
             connector_id = None if connector is None else require_connector(database, tenant, connector).id
         letters = list_letters(database, tenant, connector_id, only_open=not show_all, limit=limit)
-    columns = OF_ALL if tenant is None else OF_A_TENANT
+    columns = (OF_ALL if tenant is None else OF_A_TENANT) + (("resolution",) if show_all else ())
     emit([_plain(letter) for letter in letters], columns, as_json=as_json, title="Dead letters")
     if not as_json and any(letter.is_replayable for letter in letters):
         scope = "".join(f" --{name} {value}" for name, value in (("tenant", tenant), ("connector", connector)) if value)

@@ -67,6 +67,7 @@ def test_a_corrected_mapping_is_told_by_the_dry_run_and_carried_out_by_the_repla
     assert (told["outcome"], told["totals"]["created"], told["failed_again"]) == ("completed", 3, [])
     assert len(working.people()) == 3
     assert asked(working, "list") == []
+    assert done(working, "list", "--all").stdout.count("written") == 3
     nothing = done(working, "replay")
     assert "Dead letters to replay: none" in nothing.stdout
     assert asked(working, "replay") == []
@@ -112,6 +113,16 @@ def test_each_letter_says_what_a_replay_would_do(mapped: MappingScene) -> None:
     assert "2 can't be replayed" in done(mapped, "replay", "--dry-run").stdout
 
 
+def test_without_the_agreement_a_dry_run_maps_nothing_of_a_mailbox(mapped: MappingScene) -> None:
+    mailbox = add_connector(mapped.database, mapped.tenant, "o365")
+    with mapped.database.tenant(mapped.tenant) as handle:
+        kept = NewLetter("M1", "write", "batch_failed", "", b"{}")
+        upsert_letters(handle, mapped.tenant, mailbox.id, "email_metadata", [kept])
+    (would,) = asked(mapped, "replay", "--dry-run", "--connector", "o365")
+    assert (would["tried"], would["written"]) == (0, 0)
+    assert "gtmc o365 accept-dpa" in would["why"]
+
+
 def test_a_replay_that_is_not_waited_for_says_that_it_gives_way(working: MappingScene) -> None:
     rejected(working, 1)
     with working.database.tenant(working.tenant) as handle:
@@ -144,7 +155,7 @@ def test_a_connector_type_may_be_named_without_a_tenant(mapped: MappingScene) ->
     assert result.exception.code == "unknown_connector_type"
 
 
-def test_the_help_teaches(mapped: MappingScene) -> None:
+def test_the_help_says_that_the_vendor_is_not_called(mapped: MappingScene) -> None:
     text = " ".join(CliRunner().invoke(app, ["dead-letters", "replay", "--help"]).stdout.split())
     assert "The vendor is not called" in text
     assert "--dry-run" in text
