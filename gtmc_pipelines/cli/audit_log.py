@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import json
+import re
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from gtmc_pipelines.cli.console import AsJson, console, emit, emit_json
 from gtmc_pipelines.cli.opening import opened
@@ -20,6 +22,8 @@ group = typer.Typer(help="The audit log: every change with its actor.", no_args_
 OneTenant = Annotated[str | None, typer.Option("--tenant", "-t", help="Only of this tenant.")]
 _COLUMNS = ("at", "tenant", "actor", "action", "of", "changes")
 _LONGEST_CHANGE = 200  # characters in a table; --json has all
+_LONGEST_LIST = 60
+_ID = re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 
 
 def register(app: typer.Typer) -> None:
@@ -41,7 +45,8 @@ def list_(
             with database.tenant(name) as handle:
                 found += list_entries(handle, name, limit, action=action)
     newest = sorted(found, key=lambda entry: entry.created_at, reverse=True)[:limit]
-    emit([_shown(entry, in_full=as_json) for entry in newest], _COLUMNS, as_json=as_json, title="audit log")
+    columns = _COLUMNS if tenant is None else tuple(name for name in _COLUMNS if name != "tenant")
+    emit([_shown(entry, in_full=as_json) for entry in newest], columns, as_json=as_json, title="audit log")
 
 
 @group.command("verify")
@@ -107,12 +112,43 @@ def _shown(entry: Entry, *, in_full: bool) -> dict[str, Any]:
             "changes": entry.changes,
             "metadata": entry.metadata,
         }
-    changes = json.dumps(entry.changes, ensure_ascii=False, default=str)
     return {
         "at": entry.created_at,
         "tenant": entry.tenant_id,
-        "actor": entry.actor,
+        "actor": escape(entry.actor),
         "action": entry.action,
-        "of": f"{entry.resource} {(entry.resource_id or '')[:8]}".strip(),
-        "changes": changes if len(changes) <= _LONGEST_CHANGE else changes[: _LONGEST_CHANGE - 1] + "…",
+        "of": _brief(entry.resource_id or ""),
+        "changes": escape(in_words(entry.changes)),
     }
+
+
+def in_words(changes: Mapping[str, Any]) -> str:
+    """What changed, shortly: `cron: 0 6 * * * → none`, lists by their length. --json has all of it."""
+    before, after = (_named(changes.get(when)) for when in ("before", "after"))
+    others = {name: value for name, value in changes.items() if name not in ("before", "after")}
+    told = [f"{name or 'entries'}: {_brief(value)}" for name, value in others.items()]
+    for name in dict.fromkeys((*before, *after)):
+        old, new = before.get(name), after.get(name)
+        if "before" not in changes:
+            told.append(f"{name}: {_brief(new)}")
+        elif old != new:
+            told.append(f"{name}: {_brief(old)} → {_brief(new)}")
+    text = "; ".join(told)
+    return text if len(text) <= _LONGEST_CHANGE else text[: _LONGEST_CHANGE - 1] + "…"
+
+
+def _named(side: Any) -> Mapping[str, Any]:
+    if side is None:
+        return {}
+    return side if isinstance(side, Mapping) else {"entries": side}
+
+
+def _brief(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_brief(each)}" for name, each in value.items()) or "none"
+    if isinstance(value, list):
+        words = ", ".join(map(str, value)) if all(isinstance(each, str | int) for each in value) else ""
+        return words if words and len(words) <= _LONGEST_LIST else f"{len(value)} in all"
+    return _ID.sub(lambda found: found.group()[:8], str(value))

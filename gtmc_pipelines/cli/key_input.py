@@ -35,8 +35,8 @@ def read_keys(login: KeyLogin, key_file: Path | None) -> dict[str, Secret]:
 
 
 def _prompt(name: str, login: KeyLogin) -> str:
-    hint = " (empty: none)" if name in login.optional else ""
-    return f"{name.replace('_', ' ')}{hint}: "
+    hint = "not shown; empty: none" if name in login.optional else "not shown"
+    return f"{name.replace('_', ' ')} ({hint}): "
 
 
 def _text(key_file: Path) -> str:
@@ -46,7 +46,11 @@ def _text(key_file: Path) -> str:
         with key_file.open(encoding="utf-8") as file:
             return file.read(_LONGEST)
     except (OSError, UnicodeDecodeError):
-        raise Misuse("key_file_unreadable", f"The key file {str(key_file)!r} can't be read as text.") from None
+        raise Misuse(
+            "key_file_unreadable",
+            f"The key file {str(key_file)!r} can't be read as text.",
+            next_step="Name a file that holds the key on a line of its own; '-' reads stdin.",
+        ) from None
 
 
 def _checked(name: str, text: str) -> Secret:

@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from typer.main import get_group
 
 from gtmc_pipelines.cli.console import fail
+from gtmc_pipelines.cli.examples import teach
 from gtmc_pipelines.model.errors import GtmcError
 
 COMMANDS = {
@@ -50,7 +51,9 @@ class OnDemand(TyperGroup):
             ctx.fail(f"No such command {cmd_name!r}." + (f" Did you mean {' or '.join(near)}?" if near else ""))
         part = typer.Typer()
         import_module(f"gtmc_pipelines.cli.{COMMANDS[cmd_name]}").register(part)
-        return get_group(part).commands[cmd_name]
+        command = get_group(part).commands[cmd_name]
+        teach(command, cmd_name)
+        return command
 
 
 app = typer.Typer(

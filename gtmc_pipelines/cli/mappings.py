@@ -17,10 +17,9 @@ from gtmc_pipelines.cli.mappings_file import read_mapping
 from gtmc_pipelines.cli.mappings_preview import Tally, preview
 from gtmc_pipelines.cli.mappings_scope import Scope, scope_of
 from gtmc_pipelines.cli.mappings_views import Mask, show_changes, show_entries, show_tally, shown_changes
+from gtmc_pipelines.cli.opening import opened
 from gtmc_pipelines.mapping.entry import MappingEntry
 from gtmc_pipelines.model.entities import ENTITIES, Entity
-from gtmc_pipelines.settings import Settings, load_settings
-from gtmc_pipelines.storage.engine import Database, open_database
 from gtmc_pipelines.storage.mappings import reset_mapping, save_mapping
 from gtmc_pipelines.workflows.source_fields import source_fields
 
@@ -45,7 +44,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show the entries in force. With --entity, --json prints just the list that `set` takes."""
-    with _opened() as (_, database):
+    with opened() as (_, database):
         scope = scope_of(database, tenant, connector)
     entities = scope.entities if entity is None else (scope.entity(entity),)
     if as_json and entity is not None:
@@ -64,7 +63,7 @@ def set_(
     tenant: Tenant, connector: Connector, entity: EntityName, file: File, by: By = None, as_json: AsJson = False
 ) -> None:
     """Save a mapping after checking all of it. The next sync uses it; rows already stored change by `apply`."""
-    with _opened() as (_, database):
+    with opened() as (_, database):
         scope = scope_of(database, tenant, connector)
         kind = scope.entity(entity, must_be_mappable=True)
         entries = read_mapping(file, kind, [stream.name for stream in scope.streams(kind)])
@@ -82,7 +81,7 @@ def set_(
 @group.command("reset")
 def reset(tenant: Tenant, connector: Connector, entity: EntityName, by: By = None, as_json: AsJson = False) -> None:
     """Go back to the default mapping of an entity."""
-    with _opened() as (_, database):
+    with opened() as (_, database):
         scope = scope_of(database, tenant, connector)
         kind = scope.entity(entity, must_be_mappable=True)
         was_saved = reset_mapping(database, tenant, scope.row.id, kind, actor=acting_for(by))
@@ -98,7 +97,7 @@ def reset(tenant: Tenant, connector: Connector, entity: EntityName, by: By = Non
 @group.command("fields")
 def fields(tenant: Tenant, connector: Connector, entity: EntityName, as_json: AsJson = False) -> None:
     """List source fields, as the vendor has them now, and target fields with their types."""
-    with _opened() as (settings, database):
+    with opened() as (settings, database):
         scope = scope_of(database, tenant, connector)
         kind = scope.entity(entity)
         found = source_fields(settings, database, scope.row, kind, actor=cli_actor())
@@ -131,7 +130,7 @@ def preview_command(
     as_json: AsJson = False,
 ) -> None:
     """Compare stored rows with what a mapping makes of the raw ones: what `apply` would do. Changes nothing."""
-    with _opened() as (_, database):
+    with opened() as (_, database):
         scope = scope_of(database, tenant, connector)
         kind = scope.entity(entity, must_be_mappable=file is not None)
         streams = [stream.name for stream in scope.streams(kind)]
@@ -156,7 +155,7 @@ def apply(tenant: Tenant, connector: Connector, as_json: AsJson = False) -> None
 
     Stopped anywhere, it is simply run again: rows that don't change stay as they are.
     """
-    with _opened() as (settings, database):
+    with opened() as (settings, database):
         apply_mappings(settings, scope_of(database, tenant, connector), as_json=as_json)
 
 
@@ -194,13 +193,3 @@ def _progress() -> Iterator[Callable[[int], None]]:
     """Tells on stderr how many rows were looked at; stdout stays for the result."""
     with errors.status("reading raw rows…") as status:
         yield lambda count: status.update(f"{count:,} raw rows mapped and compared…")
-
-
-@contextmanager
-def _opened() -> Iterator[tuple[Settings, Database]]:
-    settings = load_settings()
-    database = open_database(settings.required("database_url"), pool_size=2)
-    try:
-        yield settings, database
-    finally:
-        database.close()

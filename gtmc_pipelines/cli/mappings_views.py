@@ -8,10 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
-from gtmc_pipelines.cli.console import console, emit
+from gtmc_pipelines.cli.console import console, emit, new_table
 from gtmc_pipelines.cli.mappings_preview import Change, Tally
 from gtmc_pipelines.mapping.entry import MappingEntry
 from gtmc_pipelines.mapping.reasons import REASONS
@@ -20,7 +19,7 @@ from gtmc_pipelines.vault.masking import EMAIL, mask_email, mask_name, mask_row
 
 _ABOUT_PEOPLE = re.compile(r"name|mail|phone|mobile|fax|contact", re.I)
 _OF_PEOPLE = frozenset({Entity.PERSON, Entity.ACTIVITY, Entity.MEETING, Entity.INTENT_SIGNAL})
-_COLUMNS = ("source", "target", "type", "transform", "expression", "required", "stream")
+_COLUMNS = ("source", "target", "type", "transform", "required", "stream")
 
 
 def show_entries(entity: Entity, entries: Sequence[Mapping[str, Any]], title: str) -> None:
@@ -35,8 +34,7 @@ def _row(entity: Entity, entry: Mapping[str, Any]) -> dict[str, Any]:
         "source": _plain(entry.get("sourceField")),
         "target": _plain(entry.get("targetField")),
         "type": field.kind.value if field else "unknown",
-        "transform": _plain(entry.get("transform", "none")),
-        "expression": _plain(entry.get("customTransform")),
+        "transform": _plain(entry.get("customTransform") or entry.get("transform", "none")),
         "required": "yes" if is_required else "",
         "stream": _plain(entry.get("stream")) or "all",
     }
@@ -102,7 +100,7 @@ def shown_changes(changes: Sequence[Change], mask: Mask | None) -> list[dict[str
 
 def show_changes(changes: Sequence[Change], mask: Mask | None) -> None:
     """Print old and new values side by side, a line for each column that differs."""
-    table = Table(title="old and new values", title_justify="left", header_style="bold")
+    table = new_table("old and new values")
     for name in ("row", "stream", "column", "old", "new"):
         table.add_column(name, overflow="fold")
     for change in shown_changes(changes, mask):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from gtmc_pipelines.cli.actor import cli_actor
 from gtmc_pipelines.cli.console import AsJson, Tenant, console, emit, emit_json
@@ -41,8 +42,14 @@ def find(tenant: Tenant, email: Email, external_ids: Ids = None, as_json: AsJson
     if as_json:
         emit_json({"tenant": tenant, "found": found})
         return
+    if not found:
+        console.print(f"Nothing that is kept of {tenant} mentions this person.", highlight=False)
+        return
     emit([{"column": name, "rows": number} for name, number in found.items()], ("column", "rows"), as_json=False)
     console.print(f"{sum(found.values()):,} mentions in {len(found)} columns.", highlight=False)
+    console.print(
+        f"  Next: gtmc people erase --tenant {tenant} --email {escape(email)}", highlight=False, soft_wrap=True
+    )
 
 
 @group.command("erase")

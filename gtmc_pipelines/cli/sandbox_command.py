@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
-from gtmc_pipelines.cli.console import AsJson, console
+from gtmc_pipelines.cli.console import AsJson, console, new_table
 from gtmc_pipelines.model.errors import Misuse
 from gtmc_pipelines.sandbox.options import SandboxMisuse, SandboxOptions, parse_size
 from gtmc_pipelines.sandbox.server import serve
@@ -65,7 +64,7 @@ def _print_json(announcement: dict[str, Any]) -> None:
 
 
 def _print_table(announcement: dict[str, Any]) -> None:
-    table = Table(title=f"sandbox, seed {announcement['seed']}", title_justify="left", header_style="bold")
+    table = new_table(f"sandbox, seed {announcement['seed']}")
     for column in ("vendor", "http", "https"):
         table.add_column(column)
     for name, vendor in announcement["vendors"].items():

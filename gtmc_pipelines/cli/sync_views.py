@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from gtmc_pipelines.cli.console import console
+from gtmc_pipelines.cli.console import console, new_table
 from gtmc_pipelines.model.counters import Counts
 from gtmc_pipelines.storage.sync_history import SyncLog
 from gtmc_pipelines.workflows.progress import Progress
@@ -26,7 +26,7 @@ def watch(steps: Iterator[Progress], *, is_quiet: bool) -> None:
     elif console.is_terminal:
         with Live(console=console, refresh_per_second=4, transient=True) as live:
             for step in steps:
-                live.update(_sheet(step.counts, _headline(step)))
+                live.update(_sheet(step.counts, _headline(step)) if step.counts else _headline(step))
     else:
         _in_lines(steps)
 
@@ -78,7 +78,7 @@ def _headline(step: Progress) -> Text:
 
 
 def _sheet(counts: Mapping[str, Mapping[str, int]], title: Text) -> Table:
-    table = Table(title=title, title_justify="left", header_style="bold", show_footer=len(counts) > 1)
+    table = new_table(title, show_footer=len(counts) > 1)
     total = sum((Counts.of(dict(each)) for each in counts.values()), Counts()).as_dict()
     table.add_column("stream", footer="total")
     for name in COUNTERS:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -13,15 +13,17 @@ import typer
 
 from gtmc_pipelines.cli.actor import cli_actor
 from gtmc_pipelines.cli.console import AsJson, Tenant, console, emit, emit_json, fail
+from gtmc_pipelines.cli.opening import opened
 from gtmc_pipelines.cli.sync_views import balance_sheet, log_row, watch
+from gtmc_pipelines.connectors.registry import connector_type
 from gtmc_pipelines.model.catalog import STREAMS
 from gtmc_pipelines.model.connector_types import ConnectorStatus
 from gtmc_pipelines.model.errors import GtmcError, Misuse
 from gtmc_pipelines.model.phases import SyncMode, Trigger
-from gtmc_pipelines.settings import Settings, load_settings
+from gtmc_pipelines.settings import Settings
 from gtmc_pipelines.storage.connectors import ConnectorRow, require_connector
-from gtmc_pipelines.storage.engine import Database, open_database
 from gtmc_pipelines.storage.sync_history import list_syncs, require_sync
+from gtmc_pipelines.storage.tenants import require_tenant
 from gtmc_pipelines.workflows.client import SyncClient, SyncHandle, workflow_url
 from gtmc_pipelines.workflows.inputs import SyncOutcome, SyncRequest
 
@@ -30,20 +32,8 @@ group = typer.Typer(help="Past and running syncs.", no_args_is_help=True)
 Connector = Annotated[str, typer.Option("--connector", "-c", help="Type or id of the connector.")]
 SyncId = Annotated[str, typer.Argument(metavar="ID", help="Id of a sync (its beginning will do), or of its workflow.")]
 _CLOSING_SECONDS = 30.0
-_COLUMNS = [
-    "id",
-    "started_at",
-    "tenant",
-    "connector",
-    "type",
-    "outcome",
-    "created",
-    "updated",
-    "unchanged",
-    "deleted",
-    "failed",
-    "seconds",
-]
+_COLUMNS = ("id", "started_at", "tenant", "connector", "sync", "written", "failed", "seconds")
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _ID_CHARACTERS = 8  # enough to tell syncs apart, and `gtmc syncs show` takes them
 
 
@@ -62,7 +52,7 @@ def sync(
     as_json: AsJson = False,
 ) -> None:
     """Sync one connector now and show how it went."""
-    with _opened() as (settings, database):
+    with opened() as (settings, database):
         row = require_connector(database, tenant, connector)
         _refuse_what_cant_start(row, stream or ())
         with SyncClient.open(settings) as client:
@@ -104,7 +94,13 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """List syncs, newest first."""
-    with _opened() as (_, database):
+    with opened() as (_, database):
+        if tenant is not None:
+            require_tenant(database, tenant)
+        if tenant is not None and connector is not None:
+            connector = require_connector(database, tenant, connector).id
+        elif connector is not None:
+            connector = _of_any_tenant(connector)
         found = [
             log
             for log in list_syncs(database, tenant, limit=limit if connector is None else 1_000)
@@ -112,8 +108,21 @@ def list_(
         ]
     shown = [log_row(log) for log in found[:limit]]
     if not as_json:
-        shown = [{**row, "id": row["id"][:_ID_CHARACTERS]} for row in shown]
-    emit(shown, _COLUMNS, as_json=as_json, title="syncs")
+        shown = [_brief(row) for row in shown]
+    columns = _COLUMNS if tenant is None else tuple(name for name in _COLUMNS if name != "tenant")
+    start = f"Start one: gtmc sync --tenant {tenant or '<id>'} --connector <type>"
+    emit(shown, columns, as_json=as_json, title="syncs", when_none=start)
+
+
+def _of_any_tenant(connector: str) -> str:
+    """A type or an id, with the types' near names for a misspelled one."""
+    return connector if _ID.fullmatch(connector) else connector_type(connector).value
+
+
+def _brief(row: Mapping[str, Any]) -> dict[str, Any]:
+    written = sum(row[name] for name in ("created", "updated", "deleted"))
+    brief = {"id": row["id"][:_ID_CHARACTERS], "sync": f"{row['type']}, {row['outcome']}", "written": written}
+    return {**row, **brief}
 
 
 @group.command("show")
@@ -122,7 +131,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show one sync with its balance sheet by stream."""
-    with _opened() as (settings, database):
+    with opened() as (settings, database):
         log = require_sync(database, None, sync_id)
     url = workflow_url(settings, log.workflow_id or "", log.workflow_run_id or "")
     if as_json:
@@ -139,7 +148,7 @@ def show(
 @group.command("cancel")
 def cancel(sync_id: SyncId) -> None:
     """Stop a running sync or re-normalisation. What it has written stays; the next one goes on from there."""
-    with _opened() as (settings, database):
+    with opened() as (settings, database):
         log = require_sync(database, None, sync_id)
         if log.completed_at is not None or not log.workflow_id:
             raise Misuse(
@@ -191,13 +200,3 @@ def _follow(settings: Settings, client: SyncClient, handle: SyncHandle, as_json:
 
 def _as_json(outcome: SyncOutcome) -> dict[str, Any]:
     return {**asdict(outcome), "totals": outcome.totals.as_dict()}
-
-
-@contextmanager
-def _opened() -> Iterator[tuple[Settings, Database]]:
-    settings = load_settings()
-    database = open_database(settings.required("database_url"), pool_size=2)
-    try:
-        yield settings, database
-    finally:
-        database.close()

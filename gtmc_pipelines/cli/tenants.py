@@ -14,11 +14,11 @@ from gtmc_pipelines.storage.engine import open_database
 from gtmc_pipelines.storage.tenants import add_tenant, list_tenants
 
 group = typer.Typer(help="Tenants: the customers whose data is kept apart.", no_args_is_help=True)
-group.command("remove")(remove)
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file to `gtmc`."""
+    group.command("remove")(remove)
     app.add_typer(group, name="tenants")
 
 
@@ -38,6 +38,8 @@ def add(
         emit_json({"id": tenant.id, "name": tenant.name, "created_at": tenant.created_at})
     else:
         console.print(f"[green]✓[/green] Tenant [bold]{tenant.id}[/bold] added.", highlight=False)
+        add_one = f"gtmc connectors add --tenant {tenant.id} --type salesforce"
+        console.print(f"  Next: {add_one} (or customerio, delivrai, o365, fathom)", highlight=False, soft_wrap=True)
 
 
 @group.command("list")
@@ -49,4 +51,6 @@ def list_(as_json: AsJson = False) -> None:
     finally:
         database.close()
     rows = [{"id": tenant.id, "name": tenant.name, "created_at": tenant.created_at} for tenant in found]
-    emit(rows, ("id", "name", "created_at"), as_json=as_json, title="tenants")
+    emit(
+        rows, ("id", "name", "created_at"), as_json=as_json, title="tenants", when_none="Add one: gtmc tenants add <id>"
+    )

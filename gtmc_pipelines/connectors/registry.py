@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 
 from gtmc_pipelines.connectors.contract import Connector
 from gtmc_pipelines.connectors.customerio import auth as customerio_auth
@@ -48,10 +49,12 @@ def connector_type(text: str) -> ConnectorType:
     try:
         return ConnectorType(text)
     except ValueError:
+        types = [kind.value for kind in ConnectorType]
+        near = get_close_matches(text.lower()[:40], types, n=1)
         raise Misuse(
             "unknown_connector_type",
             f"There is no connector type {text[:40]!r}.",
-            next_step=f"Types are: {', '.join(kind.value for kind in ConnectorType)}.",
+            next_step=(f"Did you mean {near[0]}? " if near else "") + f"Types are: {', '.join(types)}.",
         ) from None
 
 

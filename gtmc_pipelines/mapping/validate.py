@@ -86,7 +86,9 @@ def _entry(
     yield from _unknown_keys(entry)
     field = spec.field(target) if isinstance(target, str) else None
     yield from _source(entry.get("sourceField"))
-    if field is None:
+    if target is None:
+        yield "targetField", "It is missing."
+    elif field is None:
         yield "targetField", _unknown_target(spec, target)
     for other, its_stream, position in seen:
         if field is not None and other == target and (stream is None or its_stream in (None, stream)):
@@ -114,7 +116,9 @@ def _stream_of(entry: Mapping[str, Any]) -> str | None:
 
 
 def _source(path: Any) -> Iterator[tuple[str, str]]:
-    if not isinstance(path, str) or not path.strip():
+    if path is None:
+        yield "sourceField", "It is missing."
+    elif not isinstance(path, str) or not path.strip():
         yield "sourceField", "It is empty."
     elif len(path) > LONGEST_PATH or not path.isprintable():
         yield "sourceField", f"It must be printable text of at most {LONGEST_PATH} characters."

@@ -153,4 +153,4 @@ def test_keys_can_be_typed_where_no_file_is_given(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr("getpass.getpass", typed)
     assert set(read_keys(TWO, None)) == {"api_key"}
-    assert asked == ["api key: ", "api secret (empty: none): "]
+    assert asked == ["api key (not shown): ", "api secret (not shown; empty: none): "]
