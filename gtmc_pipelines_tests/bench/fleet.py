@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -47,6 +48,7 @@ def bench(
 ) -> None:
     """Time ticks and checks over a fleet, and one tick's syncs against one run per tenant."""
     fleet = max(fleet, tenants)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # nothing that was started is left behind
     try:
         with tempfile.TemporaryDirectory(prefix="gtmc-fleet-") as folder, fleet_stage(Path(folder), workers) as stage:
             os.environ.update(stage.environment)

@@ -40,6 +40,9 @@ class RunCost:
     output: str
 
 
+_running: set[subprocess.Popen[bytes]] = set()
+
+
 class RunFailed(Exception):
     """A run process that ended badly; says how."""
 
@@ -58,15 +61,23 @@ def run_process(environment: Mapping[str, str], module: str, *arguments: str) ->
             stdout=output,
             stderr=log,
         )
+        _running.add(child)
         _, status, usage = os.wait4(child.pid, 0)
         wall = time.monotonic() - started
         child.returncode = os.waitstatus_to_exitcode(status)
+        _running.discard(child)
         if child.returncode != 0:
             log.seek(max(0, log.seek(0, os.SEEK_END) - 4_000))
             raise RunFailed(f"{module} ended with status {child.returncode}:\n{log.read().decode(errors='replace')}")
         output.seek(0)
         text = output.read().decode()
     return RunCost(usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss / 1024, text)
+
+
+def kill_runs() -> None:
+    """End every process that `run_process` is waiting for in some thread."""
+    for child in tuple(_running):
+        child.kill()
 
 
 def _tree_seconds(pid: int) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ from gtmc_pipelines.defs.enabled import enabled_types
 from gtmc_pipelines.defs.platform import GtmcResource
 from gtmc_pipelines.defs.schedules import sweep_schedule
 from gtmc_pipelines.model.connector_types import ConnectorType
-from gtmc_pipelines_tests.bench.fleet_cpu import RunCost, ServiceMeter, run_process
+from gtmc_pipelines_tests.bench.fleet_cpu import RunCost, ServiceMeter, kill_runs, run_process
 from gtmc_pipelines_tests.bench.fleet_stage import FleetStage
 
 Told = Callable[[int], None]
@@ -86,11 +86,18 @@ def sweep(stage: FleetStage, runs: Sequence[PlannedRun], told: Told) -> Measured
     began = datetime.now(UTC)
     with _measured(stage) as found, ThreadPoolExecutor(_runs_at_once(stage)) as pool:
         futures = {pool.submit(_execute, stage, run): run for run in runs}
-        while wait(futures, _LOOK_SECONDS).not_done:
-            told(_ended_since(stage, began))
-        for future, run in futures.items():
-            found.add(run.connector, future.result())
-            found.syncs += run.tenants
+        try:
+            while (state := wait(futures, _LOOK_SECONDS, FIRST_EXCEPTION)).not_done:
+                for future in state.done:
+                    future.result()
+                told(_ended_since(stage, began))
+            for future, run in futures.items():
+                found.add(run.connector, future.result())
+                found.syncs += run.tenants
+        except BaseException:  # leaving the pool waits for what still runs
+            pool.shutdown(wait=False, cancel_futures=True)
+            kill_runs()
+            raise
     return found
 
 
