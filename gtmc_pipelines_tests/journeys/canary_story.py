@@ -204,11 +204,7 @@ def _dagster(scene: Scene, story: Story) -> None:
     with _webhook(scene) as take, dg.instance_for_test(temp_dir=str(folder), overrides=storage) as instance:
         _runs(scene, story, instance)
         _under(scene, story, _REFUSING, lambda: _refused(scene, story, instance))
-        with pytest.raises(Misuse) as refusal:
-            sense(instance, "sync_alerts")
-        scene.overheard("the exception of the alerts", refusal.value)
-        take()
-        scene.said.append(("what the alerts' tick said", str(sense(instance, "sync_alerts").skip_message).encode()))
+        _alerts(scene, instance, take)
     for words in (
         ("connectors", "list", "--json"),
         ("syncs", "list", "--json"),
@@ -217,6 +213,18 @@ def _dagster(scene: Scene, story: Story) -> None:
     ):
         scene.gtmc(*words, "--tenant", TENANT)
     scene.gtmc("connectors", "export", "--tenant", TENANT)
+
+
+def _alerts(scene: Scene, instance: dg.DagsterInstance, take: Callable[[], None]) -> None:
+    """The webhook refuses twice (the first tick only says so) and is told at last."""
+    first = sense(instance, "sync_alerts")
+    with pytest.raises(Misuse) as refusal:
+        sense(instance, "sync_alerts", first.cursor)
+    take()
+    last = sense(instance, "sync_alerts", first.cursor)
+    scene.overheard("the exception of the alerts", refusal.value)
+    for tick in (first, last):
+        scene.said.append(("what the alerts' tick said", f"{tick.skip_message} {tick.cursor}".encode()))
 
 
 def _runs(scene: Scene, story: Story, instance: dg.DagsterInstance) -> None:
