@@ -112,7 +112,15 @@ def connect(
             )
         row = require_connector(database, tenant, row.id)
     if as_json:
-        emit_json({**_shown(row), "scopes": done.scopes, "required_scopes": done.required_scopes})
+        emit_json(
+            {
+                **_shown(row),
+                "scopes": done.scopes,
+                "required_scopes": done.required_scopes,
+                "proven": done.health.is_healthy,
+                "starts_over": done.starts_over,
+            }
+        )
         return
     console.print(f"[green]✓[/green] {row.type.label} connected for {tenant}.", highlight=False)
     if done.required_scopes:
@@ -121,6 +129,10 @@ def connect(
         _say(f"instance: {done.options['instance_url']}")
     for name, value in done.health.facts.items():
         _say(f"{name.replace('_', ' ')}: {value}")
+    if not done.health.is_healthy:
+        _say(f"Not tried yet. {done.health.detail}")
+    if done.starts_over:
+        _say("It may be another account now, so the next sync reads everything.")
 
 
 @group.command("verify")

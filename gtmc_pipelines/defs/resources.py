@@ -128,25 +128,6 @@ class O365Resource(VendorResource):
         """The app registration that was given."""
         return given_secrets(client_id=self.client_id, client_secret=self.client_secret)
 
-    @contextmanager
-    def client(self, tenant: str) -> Iterator[Any]:
-        """A session with Graph, closed on exit. Raises Reauthorize when the agreement is not in force."""
-        self._require_consent(tenant)
-        with self.session(tenant) as session:
-            yield session
-
-    def _require_consent(self, tenant: str) -> None:
-        from gtmc_pipelines.model.errors import Reauthorize
-        from gtmc_pipelines.storage.o365 import get_config
-
-        with self.database() as database, database.tenant(tenant) as handle:
-            if not get_config(handle, tenant).is_accepted:
-                raise Reauthorize(
-                    "dpa_not_accepted",
-                    f"Tenant {tenant} has not accepted the data-processing agreement for Office 365.",
-                    next_step=f"Accept it: gtmc o365 accept-dpa --tenant {tenant}",
-                )
-
 
 _RESOURCES: Mapping[ConnectorType, type[VendorResource]] = {
     ConnectorType.SALESFORCE: SalesforceResource,

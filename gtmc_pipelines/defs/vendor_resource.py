@@ -46,17 +46,17 @@ class VendorResource(GtmcResource):
         """An authenticated conversation with the vendor on behalf of a tenant, closed on exit.
 
         It keeps to the vendor's pace and raises our error tree. Raises Misuse for an unknown tenant or
-        connector, Reauthorize when the user must reconnect.
+        connector, Reauthorize when the user must reconnect or has not agreed to Office 365 being read.
         """
         from gtmc_pipelines.connectors.registry import connector_of
         from gtmc_pipelines.storage.connectors import require_connector
         from gtmc_pipelines.storage.credentials import StoredCredentials
-        from gtmc_pipelines.workflows.composition import compose, key_ring
+        from gtmc_pipelines.workflows.composition import compose_agreed, key_ring
 
         settings = self.settings()
         with self.database() as database:
             row = require_connector(database, tenant, self.connector.value)
-            composed = compose(settings, row)
+            composed = compose_agreed(settings, database, row)
             composed = replace(
                 composed, options={**composed.options, **self.options()}, app={**composed.app, **self.app()}
             )

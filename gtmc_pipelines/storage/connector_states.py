@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -12,15 +13,49 @@ from psycopg.types.json import Jsonb
 
 from gtmc_pipelines.model.connector_types import ConnectorStatus
 from gtmc_pipelines.model.errors import Misuse
-from gtmc_pipelines.storage import audit
+from gtmc_pipelines.storage import audit, credentials, leases
 from gtmc_pipelines.storage.engine import Database
-from gtmc_pipelines.storage.statements import Handle, Row, row, run
+from gtmc_pipelines.storage.statements import Handle, Row, row, rows, run
 
 _BEFORE = """
 SELECT name, status, schedule_cron, schedule_timezone, coalesce(config -> 'options', '{}') AS options
   FROM connectors WHERE tenant_id = %(tenant_id)s AND id = %(id)s FOR UPDATE
 """
+_EXISTS = "SELECT FROM connectors WHERE tenant_id = %(tenant_id)s AND id = %(id)s"
+_ORGANIZATION = """
+SELECT config #>> '{options,organization_id}' AS organization FROM connectors
+ WHERE tenant_id = %(tenant_id)s AND id = %(id)s
+"""
+_STANDING = """
+SELECT status, (config ->> 'connected_at')::timestamptz AS connected_at
+  FROM connectors WHERE tenant_id = %(tenant_id)s AND id = %(id)s FOR UPDATE
+"""
+_CONNECT = """
+UPDATE connectors
+   SET config = config || jsonb_build_object('connected_at', clock_timestamp(),
+                                             'options', coalesce(config -> 'options', '{}') || %(options)s),
+       status = CASE WHEN status = 'syncing' AND NOT %(starts_over)s THEN status ELSE 'connected' END,
+       error_code = NULL, error_kind = NULL, last_sync_error = NULL"""
 _CHANGED = ", version = version + 1, updated_at = now() WHERE tenant_id = %(tenant_id)s AND id = %(id)s"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a connector stands. `connected_at`: when its grant or key was stored, if ever."""
+
+    status: ConnectorStatus
+    connected_at: datetime | None
+
+
+def standing(handle: Handle, tenant_id: str, connector_id: str) -> Standing:
+    """How the connector stands, which nobody changes until the caller's transaction ends.
+
+    A lease that is needed too is taken first. Raises Misuse `unknown_connector`.
+    """
+    found = row(handle, _STANDING, {"tenant_id": tenant_id, "id": connector_id})
+    _must_exist(int(found is not None), tenant_id, connector_id)
+    assert found is not None
+    return Standing(**found | {"status": ConnectorStatus(found["status"])})
 
 
 def set_status(
@@ -128,28 +163,77 @@ def rename(database: Database, tenant_id: str, connector_id: str, name: str, *, 
         _audit(connection, tenant_id, connector_id, actor, "connector.update", changes)
 
 
-def disconnect(database: Database, tenant_id: str, connector_id: str, *, actor: str = "system") -> None:
-    """Forget a connector's secrets and cursors; its rows and its options stay.
+def organization_of(handle: Handle, tenant_id: str, connector_id: str) -> str | None:
+    """The vendor's organization a connector was connected to, where its grants name one; or None."""
+    found = row(handle, _ORGANIZATION, {"tenant_id": tenant_id, "id": connector_id})
+    return None if found is None else found["organization"]
 
-    Cursors go because the next connection may be to another organization of the vendor: the first
-    sync after it reads everything again, and records that didn't change cost next to nothing.
+
+def connect(
+    handle: Handle,
+    tenant_id: str,
+    connector_id: str,
+    options: Mapping[str, Any],
+    *,
+    starts_over: bool,
+    actor: str,
+    after: Mapping[str, Any],
+) -> Mapping[str, Any]:
+    """Note that a connector was connected, in the transaction that stored its secrets; gives its options.
+
+    `options` are added to those there are. A running sync goes on, unless the grant `starts_over` (see
+    `start_over`). `after` is what the audit log says besides. Raises Misuse `unknown_connector`.
+    """
+    if starts_over:
+        start_over(handle, tenant_id, connector_id)
+    before = _before(handle, tenant_id, connector_id)
+    values = {"tenant_id": tenant_id, "id": connector_id, "options": Jsonb(dict(options)), "starts_over": starts_over}
+    run(handle, _CONNECT + _CHANGED, values)
+    merged = {**before["options"], **options}
+    changes = {
+        "before": {"status": before["status"], "options": before["options"]},
+        "after": {"status": "connected", "options": merged, "starts_over": starts_over, **after},
+    }
+    _audit(handle, tenant_id, connector_id, actor, "connector.connect", changes)
+    return merged
+
+
+def disconnect(database: Database, tenant_id: str, connector_id: str, *, actor: str = "system") -> None:
+    """Forget a connector's secrets and cursors; its rows and its options stay. A running sync is cut off."""
+    with database.tenant(tenant_id) as handle:
+        credentials.lock(handle, tenant_id, connector_id)
+        forget(handle, tenant_id, connector_id, actor=actor)
+
+
+def forget(handle: Handle, tenant_id: str, connector_id: str, *, actor: str) -> None:
+    """What `disconnect` does, in the transaction of a caller who has locked the credentials.
+
+    A renewal under way would otherwise put its secrets back.
     """
     values = {"tenant_id": tenant_id, "id": connector_id, "status": ConnectorStatus.DISCONNECTED.value}
-    with database.tenant(tenant_id) as connection:
-        before = _before(connection, tenant_id, connector_id)
-        run(
-            connection,
-            "UPDATE connectors SET status = %(status)s, config = jsonb_set(config, '{secrets}', '{}'),"
-            " error_code = NULL, error_kind = NULL, last_sync_error = NULL, last_sync_cursor = NULL" + _CHANGED,
-            values,
-        )
-        run(
-            connection,
-            "DELETE FROM stream_cursors WHERE tenant_id = %(tenant_id)s AND connector_id = %(id)s",
-            values,
-        )
-        changes = {"before": {"status": before["status"]}, "after": {"status": values["status"]}}
-        _audit(connection, tenant_id, connector_id, actor, "connector.disconnect", changes)
+    start_over(handle, tenant_id, connector_id)
+    before = _before(handle, tenant_id, connector_id)
+    run(
+        handle,
+        "UPDATE connectors SET status = %(status)s, config = jsonb_set(config, '{secrets}', '{}'),"
+        " error_code = NULL, error_kind = NULL, last_sync_error = NULL" + _CHANGED,
+        values,
+    )
+    changes = {"before": {"status": before["status"]}, "after": {"status": values["status"]}}
+    _audit(handle, tenant_id, connector_id, actor, "connector.disconnect", changes)
+
+
+def start_over(handle: Handle, tenant_id: str, connector_id: str) -> None:
+    """Forget the cursors, and cut a running sync off: it would write its own of the old account again.
+
+    They mean nothing to another account of the vendor. The next sync reads everything; records that didn't
+    change cost next to nothing.
+    """
+    values = {"tenant_id": tenant_id, "id": connector_id}
+    _must_exist(len(rows(handle, _EXISTS, values)), tenant_id, connector_id)
+    leases.revoke(handle, tenant_id, connector_id)
+    run(handle, "UPDATE connectors SET last_sync_cursor = NULL" + _CHANGED, values)
+    run(handle, "DELETE FROM stream_cursors WHERE tenant_id = %(tenant_id)s AND connector_id = %(id)s", values)
 
 
 def _before(handle: Handle, tenant_id: str, connector_id: str) -> Row:

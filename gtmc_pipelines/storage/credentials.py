@@ -83,12 +83,12 @@ class StoredCredentials:
         Raises Misuse `unknown_connector`, or the vault's Broken when a seal doesn't open.
         """
         with self._database.tenant(self._tenant_id) as connection:
-            return self._opened(connection)
+            return self.opened(connection)
 
     def save(self, credentials: Credentials) -> None:
         """Replace all credentials."""
-        with self._locked() as connection:
-            self._store(connection, credentials)
+        with self.alone() as connection:
+            self.store(connection, credentials)
 
     def clear(self) -> None:
         """Forget all credentials."""
@@ -105,8 +105,8 @@ class StoredCredentials:
         renewed: Credentials | None = None
         refusal: Reauthorize | None = None
         try:
-            with self._locked() as connection:
-                current = self._opened(connection)
+            with self.alone() as connection:
+                current = self.opened(connection)
                 if not _is(stale, current):
                     return current
                 self._refuse_again(connection)
@@ -119,8 +119,8 @@ class StoredCredentials:
             if renewed is None:
                 raise
             # The vendor has taken back the old refresh token: the new one must not be lost to a dropped connection.
-            with self._locked() as connection:
-                current = self._opened(connection)
+            with self.alone() as connection:
+                current = self.opened(connection)
                 if not _is(stale, current):  # the commit came through after all, or somebody was faster
                     return current
                 self._keep(connection, renewed)
@@ -130,29 +130,31 @@ class StoredCredentials:
         return renewed
 
     @contextmanager
-    def _locked(self) -> Iterator[Handle]:
-        """A transaction that holds the connector's lock to its end."""
+    def alone(self) -> Iterator[Handle]:
+        """A transaction in which nobody else renews or replaces the credentials; one under way is waited for."""
         key = (self._tenant_id, self._connector_id)
         with _waiting_guard:
             turn = _waiting.setdefault(key, threading.Lock())
         with turn, self._database.tenant(self._tenant_id) as connection:
-            rows(connection, _LOCK, self._key)
+            lock(connection, self._tenant_id, self._connector_id)
             yield connection
 
-    def _opened(self, handle: Handle) -> dict[str, Secret]:
+    def opened(self, handle: Handle) -> dict[str, Secret]:
+        """What `read` gives, in the caller's transaction."""
         found = row(handle, _READ, self._key)
         if found is None:
             raise self._unknown()
         sealed: dict[str, Any] = found["secrets"] or {}
         return {name: self._keyring.open(text, self._place(name)) for name, text in sealed.items()}
 
-    def _store(self, handle: Handle, credentials: Credentials) -> None:
+    def store(self, handle: Handle, credentials: Credentials) -> None:
+        """What `save` does, in the caller's transaction, which is to be one of `alone`."""
         sealed = {name: self._keyring.seal(value.reveal(), self._place(name)) for name, value in credentials.items()}
         if run(handle, _WRITE, {**self._key, "secrets": Jsonb(sealed)}) == 0:
             raise self._unknown()
 
     def _keep(self, handle: Handle, renewed: Credentials) -> None:
-        self._store(handle, renewed)
+        self.store(handle, renewed)
         self._audit(handle, "connector.renew_token", {})
 
     def _note_refusal(self, handle: Handle, refused: Reauthorize) -> None:
@@ -191,6 +193,14 @@ class StoredCredentials:
             f"Tenant {self._tenant_id} has no connector {self._connector_id[:80]!r}.",
             next_step="List them with `gtmc connectors list`.",
         )
+
+
+def lock(handle: Handle, tenant_id: str, connector_id: str) -> None:
+    """Keep everybody else from renewing or replacing a connector's credentials until the transaction ends.
+
+    Where other locks are needed too, this is the first.
+    """
+    rows(handle, _LOCK, {"tenant_id": tenant_id, "id": connector_id})
 
 
 def _is(stale: Secret, current: Credentials) -> bool:

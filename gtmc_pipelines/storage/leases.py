@@ -27,6 +27,12 @@ _HOLDER = """
 SELECT owner_run, owner_workflow, owner_namespace, token, acquired_at FROM connector_leases
  WHERE tenant_id = %(tenant_id)s AND connector_id = %(connector_id)s AND owner_run IS NOT NULL
 """
+# An insert, so that it also waits for a lease that is being taken for the first time.
+_REVOKE = """
+INSERT INTO connector_leases AS l (tenant_id, connector_id, token) VALUES (%(tenant_id)s, %(connector_id)s, 1)
+ON CONFLICT (tenant_id, connector_id) DO UPDATE
+   SET token = l.token + 1, owner_run = NULL, owner_workflow = NULL, owner_namespace = NULL
+"""
 _ATTEMPTS = 5
 
 
@@ -106,8 +112,16 @@ def release(handle: Handle, tenant_id: str, connector_id: str, owner_run: str) -
     return touched == 1
 
 
+def revoke(handle: Handle, tenant_id: str, connector_id: str) -> None:
+    """Take the lease from whoever holds it: what that sync writes next is refused, and it sets no status any more.
+
+    Waits for the batch that is being written. Take this lock before the connector's row, as everybody does.
+    """
+    run(handle, _REVOKE, {"tenant_id": tenant_id, "connector_id": connector_id})
+
+
 def assert_fence(handle: Handle, tenant_id: str, connector_id: str, token: int) -> None:
-    """Hold the lease row until the transaction ends, or raise Broken `lease_lost`: someone else writes now."""
+    """Hold the lease row until the transaction ends, or raise Broken `lease_lost`: this sync may not write any more."""
     found = row(
         handle,
         "SELECT token FROM connector_leases WHERE tenant_id = %(tenant_id)s AND connector_id = %(connector_id)s"
@@ -117,6 +131,7 @@ def assert_fence(handle: Handle, tenant_id: str, connector_id: str, token: int) 
     if found is None:
         raise Broken(
             "lease_lost",
-            "Another sync has taken over this connector; this one has stopped writing.",
-            next_step="Nothing to do: the other sync goes on from the last checkpoint.",
+            "Another sync has taken over this connector, or it was disconnected or connected to another account; "
+            "this one has stopped writing.",
+            next_step="Nothing to do: while the connector is connected, the next sync goes on.",
         )

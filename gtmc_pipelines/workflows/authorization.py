@@ -10,31 +10,33 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from gtmc_pipelines.connectors.contract import ConnectorSettings, CredentialSource
+from gtmc_pipelines.connectors.contract import ConnectorSettings, Credentials, CredentialSource
 from gtmc_pipelines.connectors.login import Grant, HeldCredentials, KeyLogin
 from gtmc_pipelines.connectors.loopback import WAIT_SECONDS, LoopbackListener
 from gtmc_pipelines.connectors.oauth import Pkce, StateSigner
 from gtmc_pipelines.connectors.registry import connector_of, login_of
-from gtmc_pipelines.model.connector_types import ConnectorStatus, ConnectorType
+from gtmc_pipelines.model.connector_types import ConnectorType
 from gtmc_pipelines.model.errors import GtmcError, Misuse, Reauthorize, SyncFault
 from gtmc_pipelines.model.records import Health
 from gtmc_pipelines.settings import Settings
-from gtmc_pipelines.storage import audit, connector_states, oauth_states
+from gtmc_pipelines.storage import connector_states, oauth_states
 from gtmc_pipelines.storage.connectors import ConnectorRow
 from gtmc_pipelines.storage.credentials import StoredCredentials
 from gtmc_pipelines.storage.engine import Database
+from gtmc_pipelines.storage.statements import Handle
 from gtmc_pipelines.vault.secret import Secret
-from gtmc_pipelines.workflows.composition import compose, key_ring
+from gtmc_pipelines.workflows.composition import compose, compose_agreed, key_ring
 
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """Outcome of connecting: scopes for people, and what the first probe said."""
+    """Outcome of connecting: scopes for people, what the first probe said, whether everything is read again."""
 
     scopes: tuple[str, ...]
     required_scopes: tuple[str, ...]
     options: Mapping[str, object]
     health: Health
+    starts_over: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +87,14 @@ def connect_in_browser(
             f"{row.type.label} did not grant: {', '.join(grant.missing_scopes)}.",
             next_step="Allow these scopes in the app and connect again.",
         )
-    return _store(settings, database, row, _proven(settings, row, grant), login.required_scopes, actor)
+    return _store(
+        settings, database, row, _proven_if_agreed(settings, database, row, grant), login.required_scopes, actor
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Proven:
-    """A grant that has worked, and what the probe said."""
+    """A grant that has worked, and what the probe said (not healthy: it couldn't be asked yet, and why)."""
 
     grant: Grant
     health: Health
@@ -105,7 +109,8 @@ def prove_keys(settings: Settings, row: ConnectorRow, keys: Mapping[str, Secret]
     login = login_of(row.type)
     if not isinstance(login, KeyLogin):
         raise Misuse("connected_in_browser", f"{row.type.label} is connected in the browser, not by a key.")
-    return _proven(settings, row, Grant(keys, login.discover(compose(settings, row), keys) if login.discover else {}))
+    composed = compose(settings, row)
+    return _proven(composed, row.type, Grant(keys, login.discover(composed, keys) if login.discover else {}))
 
 
 def connect_by_keys(
@@ -119,24 +124,26 @@ def connect_by_keys(
 def verify(settings: Settings, database: Database, row: ConnectorRow, *, actor: str) -> Health:
     """Probe the vendor with the stored credentials. Raises the error when there are none or they are refused.
 
-    A token that has expired is renewed, in the audit log by `actor`.
+    A token that has expired is renewed, in the audit log by `actor`. Office 365 isn't asked without its agreement.
     """
     stored = StoredCredentials(database, key_ring(settings), row.tenant_id, row.id, actor=actor)
-    return _probe(row.type, stored, compose(settings, row))
+    return _probe(row.type, stored, compose_agreed(settings, database, row))
 
 
 def disconnect(settings: Settings, database: Database, row: ConnectorRow, *, actor: str) -> str:
     """Revoke at the vendor where possible, then forget the secrets; gives what became of the revocation."""
-    try:
-        told = _revoke(settings, database, row)
-    except GtmcError as error:  # the secrets go all the same
-        told = f"not revoked at {row.type.label}: {error.sentence}"
-    connector_states.disconnect(database, row.tenant_id, row.id, actor=actor)
+    stored = _stored(settings, database, row)
+    with stored.alone() as handle:  # a renewal under way ends first: what is revoked is the newest grant
+        try:
+            told = _revoke(settings, row, stored.opened(handle))
+        except GtmcError as error:  # the secrets go all the same
+            told = f"not revoked at {row.type.label}: {error.sentence}"
+        connector_states.forget(handle, row.tenant_id, row.id, actor=actor)
     return told
 
 
-def _revoke(settings: Settings, database: Database, row: ConnectorRow) -> str:
-    login, credentials = login_of(row.type), _stored(settings, database, row).read()
+def _revoke(settings: Settings, row: ConnectorRow, credentials: Credentials) -> str:
+    login = login_of(row.type)
     if isinstance(login, KeyLogin):
         return "a key can only be withdrawn in the vendor's own settings"
     if not credentials:
@@ -145,42 +152,57 @@ def _revoke(settings: Settings, database: Database, row: ConnectorRow) -> str:
     return f"revoked at {row.type.label}" if is_revoked else f"{row.type.label} had revoked it already"
 
 
-def _proven(settings: Settings, row: ConnectorRow, grant: Grant) -> Proven:
+def _proven_if_agreed(settings: Settings, database: Database, row: ConnectorRow, grant: Grant) -> Proven:
+    """Try the grant, unless it is for Office 365 and the agreement is still to come: Graph isn't asked then."""
+    try:
+        composed = compose_agreed(settings, database, row)
+    except Reauthorize as refusal:
+        return Proven(grant, Health(False, "", str(refusal)))
+    return _proven(composed, row.type, grant)
+
+
+def _proven(composed: ConnectorSettings, kind: ConnectorType, grant: Grant) -> Proven:
     """Try the grant; the credentials may be renewed by that, so what is to be stored is what is held afterwards."""
-    composed = compose(settings, row)
     trial = replace(composed, options={**composed.options, **grant.options})
     held = HeldCredentials(grant.credentials)
-    health = _probe(row.type, held, trial)
+    health = _probe(kind, held, trial)
     return Proven(replace(grant, credentials=held.read()), health)
 
 
 def _store(
     settings: Settings, database: Database, row: ConnectorRow, proven: Proven, required: tuple[str, ...], actor: str
 ) -> Connected:
-    """Store options, secrets and status of a proven grant, in the order that is safe to stop in."""
-    grant = proven.grant
-    options = {**row.options, **grant.options}
-    before = row.options.get("organization_id")
-    if before and grant.account and before != grant.account:
-        connector_states.disconnect(database, row.tenant_id, row.id, actor=actor)  # another org: cursors mean nothing
-    connector_states.set_options(database, row.tenant_id, row.id, options, actor=actor)
-    _stored(settings, database, row).save(grant.credentials)
-    with database.tenant(row.tenant_id) as handle:
-        if row.status is not ConnectorStatus.SYNCING:
-            connector_states.set_status(handle, row.tenant_id, row.id, ConnectorStatus.CONNECTED)
-        audit.record(
+    """Store secrets, options and status of a proven grant together. The row may have changed since it was read."""
+    grant, stored = proven.grant, _stored(settings, database, row)
+    with stored.alone() as handle:
+        starts_over = _is_of_another_account(row, grant, stored, handle)
+        stored.store(handle, grant.credentials)
+        options = connector_states.connect(
             handle,
             row.tenant_id,
+            row.id,
+            grant.options,
+            starts_over=starts_over,
             actor=actor,
-            action="connector.connect",
-            resource="connector",
-            resource_id=row.id,
-            changes={
-                "before": {"status": row.status.value},
-                "after": {"status": "connected", "scopes": list(grant.scopes), "secrets": sorted(grant.credentials)},
-            },
+            after={"scopes": list(grant.scopes), "secrets": sorted(grant.credentials)},
         )
-    return Connected(grant.scopes, required, options, proven.health)
+    return Connected(grant.scopes, required, options, proven.health, starts_over)
+
+
+def _is_of_another_account(row: ConnectorRow, grant: Grant, stored: StoredCredentials, handle: Handle) -> bool:
+    """Whether the positions that are kept may mean nothing to the account of this grant.
+
+    A key names no account, so another key may be another account's.
+    """
+    login = login_of(row.type)
+    if not isinstance(login, KeyLogin):
+        before = connector_states.organization_of(handle, row.tenant_id, row.id)
+        return bool(before and grant.account and before != grant.account)
+    try:
+        known = stored.opened(handle)
+    except GtmcError:  # sealed with an encryption key that was lost
+        return True
+    return bool(known) and any(known.get(name) != grant.credentials[name] for name in login.secrets)
 
 
 def _probe(kind: ConnectorType, credentials: CredentialSource, settings: ConnectorSettings) -> Health:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from pydantic import SecretStr
@@ -11,8 +12,10 @@ from gtmc_pipelines.model.connector_types import ConnectorType
 from gtmc_pipelines.model.errors import Misuse
 from gtmc_pipelines.settings import Settings
 from gtmc_pipelines.storage.connectors import ConnectorRow
+from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines.vault.keyring import KeyRing
 from gtmc_pipelines.vault.secret import Secret
+from gtmc_pipelines.workflows.activities.consent import consented_options
 
 
 def compose(settings: Settings, row: ConnectorRow) -> ConnectorSettings:
@@ -25,6 +28,15 @@ def compose(settings: Settings, row: ConnectorRow) -> ConnectorSettings:
         sandbox_hosts=settings.allowed_sandbox_hosts,
         ca_file=str(settings.ca_file) if settings.ca_file else None,
     )
+
+
+def compose_agreed(settings: Settings, database: Database, row: ConnectorRow) -> ConnectorSettings:
+    """What a session is opened with: Office 365 is asked nothing without its agreement, and only under its lists.
+
+    Raises Reauthorize `dpa_not_accepted`.
+    """
+    composed = compose(settings, row)
+    return replace(composed, options={**composed.options, **consented_options(database, row)})
 
 
 def key_ring(settings: Settings) -> KeyRing:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from gtmc_pipelines.connectors.registry import connector_of
 from gtmc_pipelines.model.connector_types import ConnectorStatus
 from gtmc_pipelines.model.entities import Entity
@@ -13,8 +11,7 @@ from gtmc_pipelines.settings import Settings
 from gtmc_pipelines.storage.connectors import ConnectorRow
 from gtmc_pipelines.storage.credentials import StoredCredentials
 from gtmc_pipelines.storage.engine import Database
-from gtmc_pipelines.workflows.activities.consent import consented_options
-from gtmc_pipelines.workflows.composition import compose, key_ring
+from gtmc_pipelines.workflows.composition import compose_agreed, key_ring
 
 
 def source_fields(
@@ -31,8 +28,7 @@ def source_fields(
             f"The {row.type.label} connector of {row.tenant_id} is not connected, so its fields can't be asked for.",
             next_step=f"Connect it: gtmc connectors connect --tenant {row.tenant_id} --connector {row.type}",
         )
-    composed = compose(settings, row)
-    composed = replace(composed, options={**composed.options, **consented_options(database, row)})
+    composed = compose_agreed(settings, database, row)
     credentials = StoredCredentials(database, key_ring(settings), row.tenant_id, row.id, actor=actor)
     connector = connector_of(row.type)
     session = connector.authenticate(credentials, composed)

@@ -13,9 +13,11 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from gtmc_pipelines.cli.main import app
+from gtmc_pipelines.connectors.o365.api import O365Session
+from gtmc_pipelines.defs.resources import O365Resource
 from gtmc_pipelines.model.connector_types import ConnectorStatus, ConnectorType
 from gtmc_pipelines.model.errors import GtmcError, Misuse, Reauthorize
-from gtmc_pipelines.storage.connectors import find_connector
+from gtmc_pipelines.storage.connectors import add_connector, find_connector
 from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines.storage.o365 import get_config
 from gtmc_pipelines.storage.statements import rows
@@ -103,8 +105,44 @@ def test_an_administrator_connects_and_the_directory_is_kept(
     assert row is not None
     assert row.status is ConnectorStatus.CONNECTED
     assert row.options["organization_id"] == directory.org["directory_id"]
+    gtmc("o365", "accept-dpa", "--tenant", tenant)
     assert "✓" in gtmc("connectors", "verify", *here).stdout
     assert "administrator" in gtmc("connectors", "disconnect", *here).stdout
+
+
+def test_without_the_agreement_an_administrator_connects_and_graph_is_not_asked(
+    directory: Directory, browser: list[str], tenant: str, database: Database
+) -> None:
+    gtmc("connectors", "add", "--tenant", tenant, "--type", "o365")
+    here = ("--tenant", tenant, "--connector", "o365")
+    shown = gtmc("connectors", "connect", *here, "--login-hint", "acme").stdout
+    assert "Office 365 connected" in shown
+    assert f"Not tried yet. Tenant {tenant} has not accepted" in shown
+    assert f"gtmc o365 accept-dpa --tenant {tenant}" in shown
+    assert refusal("connectors", "verify", *here).code == "dpa_not_accepted"
+    for call in (O365Resource().session, O365Resource().client):
+        with pytest.raises(Reauthorize) as refused, call(tenant):
+            pass
+        assert refused.value.code == "dpa_not_accepted"
+    assert {one["path"] for one in directory.requests()} == {"/acme/adminconsent"}
+    gtmc("o365", "accept-dpa", "--tenant", tenant)
+    connected = json.loads(gtmc("connectors", "connect", *here, "--login-hint", "acme", "--json").stdout)
+    assert connected["proven"]
+    assert directory.requests("/users")
+
+
+def test_a_session_for_ad_hoc_work_has_the_lists_of_the_agreement_whatever_the_connector_says(
+    directory: Directory, browser: list[str], tenant: str, database: Database
+) -> None:
+    options = {"allowed_domains": ["everybody.example"], "own_domains": []}
+    add_connector(database, tenant, "o365", options=options)
+    gtmc("o365", "accept-dpa", "--tenant", tenant)
+    gtmc("o365", "domains", "add", "--tenant", tenant, "--own", "acme.example", "partner.com")
+    gtmc("connectors", "connect", "--tenant", tenant, "--connector", "o365", "--login-hint", "acme")
+    with O365Resource().session(tenant) as session:
+        assert isinstance(session, O365Session)
+        assert session.policy.is_allowed("kim@partner.com")
+        assert not session.policy.is_allowed("kim@everybody.example")
 
 
 def test_an_administrator_who_refuses_leaves_nothing_connected(

@@ -78,4 +78,4 @@ def _apply_domains(database: Database, step: Step, actor: str) -> None:
         before = get_config(handle, tenant)
     own = domains.own or before.tenant_o365_domain
     if (before.allowed_domains, before.tenant_o365_domain) != (domains.allowed, own):
-        set_domains(database, tenant, domains.allowed, own, actor=actor)
+        set_domains(database, tenant, domains.allowed, domains.own, actor=actor)

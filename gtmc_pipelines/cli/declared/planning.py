@@ -17,7 +17,7 @@ from gtmc_pipelines.storage.connectors import ConnectorRow, find_connector
 from gtmc_pipelines.storage.credentials import StoredCredentials
 from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines.storage.mappings import list_mappings
-from gtmc_pipelines.storage.o365 import get_config
+from gtmc_pipelines.storage.o365 import get_config, own_among
 from gtmc_pipelines.vault.secret import Secret
 from gtmc_pipelines.workflows.composition import key_ring
 
@@ -57,7 +57,7 @@ def plan_of(settings: Settings, database: Database, desired: Desired, faults: li
     if keys:
         changes.append(f"{', '.join(name.replace('_', ' ') for name in keys)}: proven at the vendor, then sealed")
     changes += _mapping_changes(database, desired, row)
-    changes += _domain_changes(database, desired)
+    changes += _domain_changes(database, desired, faults)
     return Step(desired, row, tuple(changes), tuple(notes), keys)
 
 
@@ -117,11 +117,14 @@ def _mapping_changes(database: Database, desired: Desired, row: ConnectorRow | N
             yield f"mapping of {entity}: {'the defaults' if entries is None else f'{len(entries)} entries'}"
 
 
-def _domain_changes(database: Database, desired: Desired) -> Iterator[str]:
+def _domain_changes(database: Database, desired: Desired, faults: list[Fault]) -> Iterator[str]:
     if desired.domains is None:
         return
     with database.tenant(desired.tenant_id) as handle:
         config = get_config(handle, desired.tenant_id)
     own = desired.domains.own or config.tenant_o365_domain
+    for domain in own_among(desired.domains.allowed, own):
+        sentence = f"{domain} is, or is below, the tenant's own domain {own}, and its people are never kept."
+        faults.append(Fault(desired.line, desired.column, sentence))
     if Domains(config.allowed_domains, config.tenant_o365_domain) != Domains(desired.domains.allowed, own):
         yield f"allowed domains: {', '.join(desired.domains.allowed) or 'none'}"

@@ -9,7 +9,7 @@ from gtmc_pipelines.model.connector_types import ConnectorType
 from gtmc_pipelines.model.errors import Reauthorize
 from gtmc_pipelines.storage.connectors import ConnectorRow
 from gtmc_pipelines.storage.engine import Database
-from gtmc_pipelines.storage.o365 import get_config
+from gtmc_pipelines.storage.o365 import NOT_ACCEPTED, get_config
 from gtmc_pipelines.workflows.inputs import SyncRequest
 
 DOMAINS_CHANGED = "allowed_domains_changed"
@@ -54,7 +54,7 @@ def _agreed(database: Database, kind: ConnectorType, tenant_id: str) -> Agreed:
         config = get_config(handle, tenant_id)
     if not config.is_accepted:
         raise Reauthorize(
-            "dpa_not_accepted",
+            NOT_ACCEPTED,
             f"Tenant {tenant_id} has not accepted the data-processing agreement for Office 365.",
             next_step=f"Accept it: gtmc o365 accept-dpa --tenant {tenant_id}",
         )

@@ -6,13 +6,15 @@ from datetime import datetime
 from typing import Any
 
 from gtmc_pipelines.model.connector_types import ConnectorStatus
+from gtmc_pipelines.model.errors import Reauthorize
 from gtmc_pipelines.model.phases import Outcome
-from gtmc_pipelines.storage import cursors, leases
-from gtmc_pipelines.storage.connector_states import restore_status, set_status
+from gtmc_pipelines.storage import connector_states, cursors, leases
+from gtmc_pipelines.storage.connector_states import Standing, restore_status, set_status
 from gtmc_pipelines.storage.connectors import get_connector
 from gtmc_pipelines.storage.leases import Held
+from gtmc_pipelines.storage.o365 import NOT_ACCEPTED, get_config
 from gtmc_pipelines.storage.statements import Handle
-from gtmc_pipelines.storage.sync_history import get_sync
+from gtmc_pipelines.storage.sync_history import SyncLog, get_sync
 from gtmc_pipelines.storage.sync_logs import close_sync_log, open_sync_log
 from gtmc_pipelines.workflows.activities.books import counts_in, failures_in
 from gtmc_pipelines.workflows.activities.cancelled import audit_cancelled
@@ -31,8 +33,9 @@ _CANCELLED = FaultNote(
 def finalize(services: Services, call: FinalizeRequest, workflow_id: str, now: datetime) -> SyncOutcome:
     """Log, status, cursor and lease together; gives the outcome with the balance sheet. May be repeated.
 
-    The status is left alone when another sync holds the lease by now, when this one was closed
-    before, or when the connector was disconnected meanwhile.
+    The status is left alone when the lease is another sync's by now or was taken away, when this one was
+    closed before, or when the connector was disconnected meanwhile. It is not an error when the user has
+    answered it meanwhile.
     """
     request = call.request
     row = get_connector(services.database, request.tenant_id, request.connector_id)
@@ -51,10 +54,12 @@ def finalize(services: Services, call: FinalizeRequest, workflow_id: str, now: d
         lease = leases.take(
             handle, request.tenant_id, request.connector_id, call.owner_run_id, workflow_id, namespace=namespace
         )
-        is_ours = not isinstance(lease, Held)
+        is_ours = not isinstance(lease, Held) and (call.plan is None or lease == call.plan.fence)
         is_first_time = _close_log(handle, call, outcome, fault)
-        if is_ours and is_first_time and row.status is not ConnectorStatus.DISCONNECTED:
-            _set_status(handle, call, outcome, fault, now)
+        standing = connector_states.standing(handle, request.tenant_id, request.connector_id)
+        if is_ours and is_first_time and standing.status is not ConnectorStatus.DISCONNECTED:
+            is_answered = fault is not None and _is_answered(handle, call, fault, standing, log)
+            _set_status(handle, call, outcome, None if is_answered else fault, now)
         if is_first_time and call.outcome is Outcome.CANCELLED:
             audit_cancelled(handle, call, log_id)
         leases.release(handle, request.tenant_id, request.connector_id, call.owner_run_id)
@@ -128,8 +133,20 @@ def _set_status(
         set_status(handle, tenant, connector, ConnectorStatus.CONNECTED, synced_at=now, cursor=cursor)
     elif outcome.outcome is Outcome.CANCELLED:
         restore_status(handle, tenant, connector)
+    elif fault is None:
+        set_status(handle, tenant, connector, ConnectorStatus.CONNECTED)
     else:
         set_status(handle, tenant, connector, ConnectorStatus.ERROR, **_error(fault))
+
+
+def _is_answered(
+    handle: Handle, call: FinalizeRequest, fault: FaultNote, standing: Standing, log: SyncLog | None
+) -> bool:
+    """Whether the user has done meanwhile what the fault asks for: agreed, or connected again since the sync began."""
+    if fault.code == NOT_ACCEPTED:
+        return get_config(handle, call.request.tenant_id).is_accepted
+    is_for_the_user = fault.leaf == Reauthorize.__name__
+    return bool(is_for_the_user and log and standing.connected_at and standing.connected_at > log.started_at)
 
 
 def _error(fault: FaultNote | None) -> dict[str, Any]:

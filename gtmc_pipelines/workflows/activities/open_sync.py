@@ -9,9 +9,10 @@ from gtmc_pipelines.model.catalog import STREAMS, Stream
 from gtmc_pipelines.model.connector_types import ConnectorStatus
 from gtmc_pipelines.model.errors import Misuse, Reauthorize
 from gtmc_pipelines.storage import cursors, leases
-from gtmc_pipelines.storage.connector_states import set_status
+from gtmc_pipelines.storage.connector_states import set_status, standing
 from gtmc_pipelines.storage.connectors import ConnectorRow, require_connector
 from gtmc_pipelines.storage.leases import Held
+from gtmc_pipelines.storage.statements import Handle
 from gtmc_pipelines.storage.sync_logs import open_sync_log
 from gtmc_pipelines.workflows.activities.ahead import alongside
 from gtmc_pipelines.workflows.activities.consent import require_consent
@@ -31,7 +32,7 @@ def open_sync(
     """
     require_consent(services.database, request)
     row = require_connector(services.database, request.tenant_id, request.connector_id)
-    _require_connected(row, request)
+    _require_type(row, request)
     streams = selected_streams(request)
     dead_run: str | None = None
     while True:
@@ -58,18 +59,23 @@ def selected_streams(request: SyncRequest) -> tuple[Stream, ...]:
     return tuple(stream for stream in catalog if not request.streams or stream.name in request.streams)
 
 
-def _require_connected(row: ConnectorRow, request: SyncRequest) -> None:
+def _require_type(row: ConnectorRow, request: SyncRequest) -> None:
     if row.type is not request.connector_type:  # consent is asked for by type: a wrong one must not pass it by
         raise Misuse(
             "wrong_connector_type",
             f"Connector {row.id} is of type {row.type}, not {request.connector_type}.",
             next_step="Start the sync with the connector's own type.",
         )
-    if row.status is ConnectorStatus.DISCONNECTED:
+
+
+def _require_connected(handle: Handle, request: SyncRequest) -> None:
+    """As it is now, and stays until the sync is on the books: a connector that was disconnected stays so."""
+    tenant, kind = request.tenant_id, request.connector_type
+    if standing(handle, tenant, request.connector_id).status is ConnectorStatus.DISCONNECTED:
         raise Reauthorize(
             "not_connected",
-            f"{row.type.label} of tenant {row.tenant_id} is not connected.",
-            next_step=f"Connect it: gtmc connectors connect --tenant {row.tenant_id} --connector {row.type}",
+            f"{kind.label} of tenant {tenant} is not connected.",
+            next_step=f"Connect it: gtmc connectors connect --tenant {tenant} --connector {kind}",
         )
 
 
@@ -88,6 +94,7 @@ def _take_and_open(
         fence = leases.take(handle, tenant, connector, owner_run, workflow_id, dead_run, namespace=namespace)
         if isinstance(fence, Held):
             return fence
+        _require_connected(handle, request)
         states = cursors.list_states(handle, tenant, connector)
         mode = mode_of(request.mode, streams, states)
         log_id = open_sync_log(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from gtmc_pipelines.connectors.contract import Credentials, CredentialSource, Session
 from gtmc_pipelines.connectors.registry import connector_of
@@ -11,9 +10,8 @@ from gtmc_pipelines.storage.connectors import ConnectorRow
 from gtmc_pipelines.storage.credentials import StoredCredentials
 from gtmc_pipelines.vault.redaction import Redactor
 from gtmc_pipelines.vault.secret import Secret
-from gtmc_pipelines.workflows.activities.consent import consented_options
 from gtmc_pipelines.workflows.activities.services import Services
-from gtmc_pipelines.workflows.composition import compose
+from gtmc_pipelines.workflows.composition import compose_agreed
 
 
 class RememberedCredentials:
@@ -40,8 +38,7 @@ class RememberedCredentials:
 
 def open_session(services: Services, row: ConnectorRow) -> Session:
     """An authenticated session of the row's connector; the caller closes it. Raises Reauthorize."""
-    settings = compose(services.settings, row)
-    settings = replace(settings, options={**settings.options, **consented_options(services.database, row)})
+    settings = compose_agreed(services.settings, services.database, row)
     services.redactor.remember(*settings.app.values())
     stored = StoredCredentials(services.database, services.key_ring, row.tenant_id, row.id)
     return connector_of(row.type).authenticate(RememberedCredentials(stored, services.redactor), settings)
