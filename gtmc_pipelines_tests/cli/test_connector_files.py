@@ -19,7 +19,7 @@ from gtmc_pipelines.sandbox.options import SandboxOptions
 from gtmc_pipelines.sandbox.running import running
 from gtmc_pipelines.storage.connectors import list_connectors
 from gtmc_pipelines.storage.engine import Database
-from gtmc_pipelines.storage.o365 import get_config
+from gtmc_pipelines.storage.o365 import get_config, set_domains
 from gtmc_pipelines.vault.keyring import generate_key_hex
 
 pytestmark = pytest.mark.services
@@ -133,6 +133,17 @@ def test_what_is_exported_applies_without_a_change_and_holds_no_secret(
     key = next(iter(written["customerio"]["credentials"]["api_key"].values()))
     monkeypatch.setenv(key, "another-key")
     assert plan(file)["customerio"] == "update"
+
+
+def test_the_tenants_own_domain_is_refused_although_only_the_database_knows_it(
+    file: Path, database: Database, tenant: str
+) -> None:
+    set_domains(database, tenant, [], "partner.com")
+    file.write_text(file.read_text().replace(", own: acme.com", ""))
+    said = fault(apply(file, "--yes"))
+    assert "line 16" in said
+    assert "the tenant's own domain partner.com" in said
+    assert list_connectors(database, tenant) == []
 
 
 def test_an_answer_of_no_changes_nothing(file: Path, database: Database, tenant: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -11,11 +12,20 @@ from typing import Any
 import pytest
 
 from gtmc_pipelines.model.entities import Entity
+from gtmc_pipelines.model.errors import Misuse
 from gtmc_pipelines.storage import audit
 from gtmc_pipelines.storage.connectors import ConnectorRow, add_connector
 from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines.storage.mappings import get_mapping, list_mappings, reset_mapping, save_mapping
-from gtmc_pipelines.storage.o365 import O365Config, accept_dpa, get_config, set_domains, withdraw_dpa
+from gtmc_pipelines.storage.o365 import (
+    O365Config,
+    accept_dpa,
+    add_domains,
+    get_config,
+    remove_domains,
+    set_domains,
+    withdraw_dpa,
+)
 from gtmc_pipelines.storage.oauth_states import consume, remember
 
 pytestmark = pytest.mark.services
@@ -65,6 +75,35 @@ def test_domains_are_kept_in_lower_case_each_once_and_apart_from_consent(databas
     assert not config.is_accepted
     accept_dpa(database, tenant, actor="anna", dpa_version="1", at=NOW)
     assert set_domains(database, tenant, [], None).is_accepted
+
+
+def test_of_domains_added_and_removed_at_once_none_is_lost(database: Database, tenant: str) -> None:
+    names = [f"partner-{number}.example" for number in range(16)]
+    set_domains(database, tenant, names[:8], "own.example")
+    start = threading.Barrier(16)
+
+    def change(place: int) -> None:
+        start.wait()
+        way = remove_domains if place < 8 else add_domains
+        way(database, tenant, [names[place]], actor=f"person-{place}")
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(change, range(16)))
+    with database.tenant(tenant) as connection:
+        config = get_config(connection, tenant)
+    assert config.allowed_domains == tuple(sorted(names[8:]))
+    assert config.tenant_o365_domain == "own.example"
+
+
+@pytest.mark.parametrize("domain", ["own.example", "eu.own.example"])
+def test_the_tenants_own_domain_is_refused_however_it_is_allowed(database: Database, tenant: str, domain: str) -> None:
+    set_domains(database, tenant, ["partner.example"], "own.example")
+    for way in (set_domains, add_domains):
+        with pytest.raises(Misuse) as refused:
+            way(database, tenant, [domain], None, actor="anna")
+        assert refused.value.code == "own_domain"
+    with database.tenant(tenant) as connection:
+        assert get_config(connection, tenant).allowed_domains == ("partner.example",)
 
 
 def _nonce() -> bytes:
