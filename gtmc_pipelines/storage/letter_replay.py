@@ -66,6 +66,12 @@ UPDATE dead_letters d SET replayed_at = now(), resolution = 'superseded'
   FROM unnest(%(ids)s::text[], %(stages)s::text[]) AS n (external_id, stage)
  WHERE {_OURS} AND d.external_id = n.external_id AND d.stage NOT IN (n.stage, 'read') AND d.replayed_at IS NULL
 """  # noqa: S608 - put together from constants
+# Clocks of workers and database may differ a little.
+_UNNAMED = f"""
+UPDATE dead_letters SET replayed_at = now(), resolution = 'superseded'
+ WHERE {_OURS} AND external_id ~ '^[?][0-9]+:[0-9]+$' AND replayed_at IS NULL
+   AND last_seen_at < %(before)s::timestamptz - interval '10 minutes'
+"""  # noqa: S608 - put together from constants
 _FORGET = f"DELETE FROM dead_letters WHERE {_OURS} AND external_id = ANY (%(ids)s)"  # noqa: S608
 
 
@@ -104,6 +110,15 @@ def streams_waiting(handle: Handle, tenant_id: str, connector_id: str) -> frozen
     """Streams of a connector with open letters that can be tried again."""
     found = rows(handle, _STREAMS, {"tenant": tenant_id, "connector": connector_id})
     return frozenset(each["stream"] for each in found)
+
+
+def settle_unnamed(database: Database, target: BatchTarget) -> int:
+    """Close letters of records without an id from before a full read, `target`'s, that has come to its end.
+
+    Nothing else can: they have no name to be known by, and the read has met their records again. How many there were.
+    """
+    with database.tenant(target.tenant_id) as handle:
+        return run(handle, _UNNAMED, _key(target) | {"before": target.until})
 
 
 def waiting_records(

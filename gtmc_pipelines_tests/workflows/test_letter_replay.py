@@ -179,6 +179,23 @@ def test_a_sync_tries_a_bounded_number_and_those_that_waited_longest(
     assert stage.sync().totals.created == 2
 
 
+def test_a_full_read_settles_letters_of_records_without_an_id_from_before_it(stage: Stage) -> None:
+    nameless = SourceRecord("", b'{"Name": "Lee"}', STAMP)
+    stage.connector.script = {"contacts": [[nameless, *people(1)]]}
+    assert stage.sync(SyncMode.FULL).totals.failed == 1
+    (first,) = letters(stage)
+    with stage.database.tenant(stage.tenant) as handle:
+        run(handle, "UPDATE dead_letters SET last_seen_at = now() - interval '1 hour'")
+    stage.connector.script = {}
+    stage.sync()
+    assert [each.id for each in letters(stage)] == [first.id], "an incremental read has not met it again"
+    stage.connector.script = {"contacts": [[nameless, *people(1)]]}
+    stage.sync(SyncMode.FULL)
+    (second,) = letters(stage)
+    assert second.id != first.id
+    assert {each.resolution for each in letters(stage, only_open=False)} == {None, "superseded"}
+
+
 def test_records_of_a_batch_that_was_given_up_are_written_and_older_ones_are_not(stage: Stage) -> None:
     stage.connector.script = {"contacts": [people(2)]}
     stage.sync()

@@ -12,11 +12,11 @@ from gtmc_pipelines.connectors.registry import connector_of
 from gtmc_pipelines.mapping.compile import CompiledMapping
 from gtmc_pipelines.model.catalog import Stream
 from gtmc_pipelines.model.errors import Broken, Retry
-from gtmc_pipelines.model.phases import Phase
+from gtmc_pipelines.model.phases import Phase, SyncMode
 from gtmc_pipelines.storage.batch import Batch, BatchTarget
 from gtmc_pipelines.storage.batch_writer import BatchWriter
 from gtmc_pipelines.storage.connectors import require_connector
-from gtmc_pipelines.storage.letter_replay import streams_waiting
+from gtmc_pipelines.storage.letter_replay import settle_unnamed, streams_waiting
 from gtmc_pipelines.storage.tombstones import load as load_tombstones
 from gtmc_pipelines.workflows.activities.ahead import Ahead
 from gtmc_pipelines.workflows.activities.books import Books
@@ -123,6 +123,8 @@ class Segment:
         self._committed_at = time.monotonic()
         if page.is_last and step.start.generation:
             self._sweep(step.stream, step.start)
+        if page.is_last and step.start.read.mode is SyncMode.FULL and not step.stream.is_sliced:
+            settle_unnamed(self._services.database, self._target(step.stream, step.start))
         self._records += batch.read
         self._batches += 1
         self._pulse.beat = Beat(Phase.WRITING, step.stream.name, self._books.counts)
