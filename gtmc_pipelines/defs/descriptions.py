@@ -46,7 +46,7 @@ def canonical_description(connector: ConnectorType, entity: Entity) -> str:
         (
             f"{connector.label} in the canonical {table}: mapped, cleaned, typed, one row per record.",
             f"Lands in `public.{table}` with `source = '{connector}'`, written from {streams} by the tenant's "
-            "field mapping. The lineage shown here is that of the default mapping.",
+            "field mapping. The columns below say what the default mapping fills them from.",
             "A row changes only when the record did, and an older version never overwrites a newer one. "
             "Records that can't be mapped become dead letters and are counted as failed. "
             "Materializing canonical assets without their raw extracts maps the stored raw records again and asks "

@@ -110,15 +110,9 @@ def materialization(key: dg.AssetKey, facts: SyncFacts, streams: tuple[str, ...]
 
 
 def sync_metadata(facts: SyncFacts, streams: tuple[str, ...]) -> Metadata:
-    """Metadata of one asset: numbers that plot over time, then links and hints.
-
-    Only a full sync states the number of rows: it has seen them all.
-    """
+    """Metadata of one asset: numbers that plot over time, then links and hints."""
     total = facts.total_of(streams)
-    found: Metadata = {}
-    if facts.mode is SyncMode.FULL:
-        found["dagster/partition_row_count"] = dg.MetadataValue.int(total.created + total.updated + total.unchanged)
-    found |= {name: dg.MetadataValue.int(value) for name, value in total.as_dict().items()}
+    found: Metadata = {name: dg.MetadataValue.int(value) for name, value in total.as_dict().items()}
     found["balanced"] = dg.MetadataValue.bool(total.is_balanced)
     if facts.seconds is not None:
         found["duration_seconds"] = dg.MetadataValue.float(round(facts.seconds, 3))

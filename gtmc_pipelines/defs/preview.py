@@ -1,18 +1,20 @@
-"""Previews: a few rows of a tenant as a Markdown table on the asset's page, personal data masked."""
+"""Previews: a few rows of a tenant as a Markdown table on the asset's page, personal data masked; and their number."""
 
 from __future__ import annotations
 
 import importlib
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from gtmc_pipelines.model.catalog import stream_of
+from gtmc_pipelines.model.catalog import Stream, stream_of
 from gtmc_pipelines.model.connector_types import ConnectorType
 from gtmc_pipelines.model.entities import ENTITIES, EntitySpec, Kind
+from gtmc_pipelines.model.phases import SyncMode
 from gtmc_pipelines.vault.masking import mask_row
 
 if TYPE_CHECKING:
@@ -30,11 +32,18 @@ _BY_TABLE = {spec.table: spec for spec in ENTITIES.values()}
 
 
 def with_preview(database: Database, event: dg.AssetMaterialization) -> dg.AssetMaterialization:
-    """The event with a preview of its partition in its metadata; unchanged when there is nothing to show."""
-    rows = preview_rows(database, event.asset_key, str(event.partition))
-    if not rows:
-        return event
-    return event.with_metadata({**event.metadata, "preview": dg.MetadataValue.md(as_markdown(rows))})
+    """The event with a preview of its partition in its metadata, and after a full sync with its number of rows.
+
+    The number is counted: a sync's counts know deleted records that were never stored. Unchanged when there is
+    nothing to show.
+    """
+    place = _Place.of(event.asset_key, str(event.partition))
+    found = event.metadata
+    if found.get("sync_type") == dg.MetadataValue.text(SyncMode.FULL.value):
+        found = {"dagster/partition_row_count": dg.MetadataValue.int(place.count(database)), **found}
+    if rows := preview_rows(database, event.asset_key, str(event.partition)):
+        found = {**found, "preview": dg.MetadataValue.md(as_markdown(rows))}
+    return event if found is event.metadata else event.with_metadata(found)
 
 
 def prepare() -> None:
@@ -47,18 +56,45 @@ def preview_rows(database: Database, key: dg.AssetKey, tenant: str) -> list[dict
 
     Raw extracts show no payload, canonical tables no JSON.
     """
-    from gtmc_pipelines.storage.samples import sample_extracts, sample_rows
-
-    connector, layer, name = ConnectorType(key.path[0]), key.path[1], key.path[2]
-    if layer == "raw":
-        stream = stream_of(connector, name)
-        found = [] if stream is None else sample_extracts(database, tenant, stream, ROWS)
-    else:
-        found = sample_rows(database, tenant, name, connector.value, preview_columns(_BY_TABLE[name]), ROWS)
+    found = _Place.of(key, tenant).sample(database)
     moments = [{column: value for column, value in row.items() if isinstance(value, datetime)} for row in found]
     masked = [mask_row(row) | moment for row, moment in zip(found, moments, strict=True)]
     filled = [column for column in (masked[0] if masked else ()) if any(row[column] is not None for row in masked)]
     return [{column: row[column] for column in filled[:_COLUMNS]} for row in masked]
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where the rows behind an asset's partition are: `name` is a stream's or a canonical table's."""
+
+    tenant: str
+    connector: ConnectorType
+    layer: str
+    name: str
+
+    @classmethod
+    def of(cls, key: dg.AssetKey, tenant: str) -> _Place:
+        return cls(tenant, ConnectorType(key.path[0]), key.path[1], key.path[2])
+
+    @property
+    def stream(self) -> Stream | None:
+        """The stream of a raw extract."""
+        return stream_of(self.connector, self.name) if self.layer == "raw" else None
+
+    def sample(self, database: Database) -> list[dict[str, Any]]:
+        from gtmc_pipelines.storage.samples import sample_extracts, sample_rows
+
+        if (stream := self.stream) is not None:
+            return sample_extracts(database, self.tenant, stream, ROWS)
+        columns = preview_columns(_BY_TABLE[self.name])
+        return sample_rows(database, self.tenant, self.name, self.connector.value, columns, ROWS)
+
+    def count(self, database: Database) -> int:
+        from gtmc_pipelines.storage.samples import count_extracts, count_rows
+
+        if (stream := self.stream) is not None:
+            return count_extracts(database, self.tenant, stream)
+        return count_rows(database, self.tenant, self.name, self.connector.value)
 
 
 def preview_columns(spec: EntitySpec) -> list[str]:

@@ -1,4 +1,4 @@
-"""A few rows of a tenant, for previews: cheap on any table size, because they come by the key."""
+"""A few rows of a tenant, for previews: cheap on any table size, because they come by the key; and their number."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from psycopg import sql
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from gtmc_pipelines.model.catalog import Stream
 from gtmc_pipelines.storage.data_tables import CANONICAL
@@ -45,3 +45,23 @@ def sample_extracts(database: Database, tenant_id: str, stream: Stream, limit: i
     statement = sql.SQL(_EXTRACTS).format(table=sql.Identifier(*stream.raw_table.split(".")))
     with database.tenant(tenant_id) as connection:
         return rows(connection, statement, {"tenant_id": tenant_id, "limit": limit})
+
+
+def count_rows(database: Database, tenant_id: str, table: str, source: str) -> int:
+    """How many canonical rows a tenant has from a source, deleted ones left out. Raises KeyError for another table."""
+    canonical = _BY_NAME[table]
+    query = (
+        select(func.count())
+        .select_from(canonical)
+        .where(canonical.c.tenant_id == tenant_id, canonical.c.source == source, canonical.c.deleted_at.is_(None))
+    )
+    with database.tenant(tenant_id) as connection:
+        return int(connection.execute(query).scalar_one())
+
+
+def count_extracts(database: Database, tenant_id: str, stream: Stream) -> int:
+    """How many raw records a tenant has, without those the vendor has deleted."""
+    text = "SELECT count(*) AS records FROM {table} WHERE tenant_id = %(tenant_id)s AND NOT deleted"
+    statement = sql.SQL(text).format(table=sql.Identifier(*stream.raw_table.split(".")))
+    with database.tenant(tenant_id) as connection:
+        return int(rows(connection, statement, {"tenant_id": tenant_id})[0]["records"])

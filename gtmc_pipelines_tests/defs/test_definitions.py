@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +12,11 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from typer.main import get_command
 
+from gtmc_pipelines.cli.main import app
 from gtmc_pipelines.definitions import defs
+from gtmc_pipelines.defs import run_body
 from gtmc_pipelines.defs.columns import canonical_schema, fields_read, raw_schema
 from gtmc_pipelines.defs.enabled import default_mappings, enabled_types
 from gtmc_pipelines.defs.translator import asset_specs
@@ -182,3 +186,26 @@ def test_a_changed_mapping_changes_the_code_version_of_its_canonical_asset_only(
 def test_each_type_has_a_job_for_an_ordinary_and_one_for_a_full_sync() -> None:
     jobs = {job.name for job in defs.get_repository_def().get_all_jobs()}
     assert {"salesforce_sync", "salesforce_full_sync"} <= jobs
+
+
+def test_commands_that_dagster_tells_people_to_type_exist() -> None:
+    told = {
+        tuple(match.split()): path.name
+        for path in sorted((Path(run_body.__file__).parent).rglob("*.py"))
+        for match in re.findall(r"\bgtmc ([a-z0-9]+(?:-[a-z]+)?(?: [a-z]+(?:-[a-z]+)?)?)", path.read_text())
+    }
+    commands = get_command(app)
+    missing = [f"{file}: gtmc {' '.join(words)}" for words, file in told.items() if not _is_command(commands, words)]
+    assert len(told) > 8
+    assert missing == []
+
+
+def _is_command(found: Any, words: tuple[str, ...]) -> bool:
+    for word in words:
+        commands = getattr(found, "commands", None)
+        if commands is None:
+            return True  # what follows is prose
+        if word not in commands:
+            return False
+        found = commands[word]
+    return True

@@ -74,6 +74,25 @@ def test_columns_that_are_empty_make_room_for_filled_ones(scene: CheckScene, dat
 
 
 @pytest.mark.services
+@pytest.mark.parametrize(
+    ("key", "table", "gone"),
+    [(PEOPLE, "people", "deleted_at = now()"), (CONTACTS, "raw.salesforce_contacts", "deleted = true")],
+    ids=["canonical", "raw"],
+)
+def test_a_full_sync_states_the_rows_that_are_there_and_an_incremental_one_does_not(
+    key: dg.AssetKey, table: str, gone: str, scene: CheckScene, database: Database
+) -> None:
+    with database.tenant(scene.tenant) as handle:
+        one = f"external_id = (SELECT min(external_id) FROM {table} WHERE tenant_id = %(t)s)"
+        run(handle, f"UPDATE {table} SET {gone} WHERE tenant_id = %(t)s AND {one}", {"t": scene.tenant})
+    stated = {}
+    for kind in ("full", "incremental"):
+        event = dg.AssetMaterialization(key, partition=scene.tenant, metadata={"sync_type": kind, "unchanged": 7})
+        stated[kind] = with_preview(database, event).metadata.get("dagster/partition_row_count")
+    assert stated == {"full": dg.MetadataValue.int(6), "incremental": None}
+
+
+@pytest.mark.services
 def test_a_tenant_without_rows_has_no_preview(tenant: str, database: Database) -> None:
     event = dg.AssetMaterialization(PEOPLE, partition=tenant)
     assert with_preview(database, event) is event
