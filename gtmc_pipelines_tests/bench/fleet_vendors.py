@@ -4,8 +4,8 @@ A sync without change is then about our machinery, not about data. What a shared
 distort is taken away by the sandbox's own means: the requests a second that Customer.io and Delivr.ai
 allow a key are sizes (`…_requests_per_second`), Fathom's window is the knob `rate_window`, and each
 connector is told by its own option that it may ask as fast. Over plain http, so no TLS is measured;
-Office 365 logs in over https, because msal refuses anything else, and its open sessions share the directory's token: 2,000
-directories would log in more often.
+Office 365 logs in over https, because msal refuses anything else, and its open sessions share the
+directory's token: 2,000 directories would log in more often.
 """
 
 from __future__ import annotations
