@@ -13,10 +13,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
+from sqlalchemy import make_url
 from typer.testing import CliRunner, Result
 
 from gtmc_pipelines.cli.main import app
+from gtmc_pipelines.connectors.contract import Credentials
+from gtmc_pipelines.connectors.http import VendorSession
+from gtmc_pipelines.connectors.salesforce.auth import refresh
 from gtmc_pipelines.model.errors import Broken, GtmcError, Misuse, Reauthorize
 from gtmc_pipelines.settings import child_environment, load_settings
 from gtmc_pipelines.storage.connectors import require_connector
@@ -24,7 +29,7 @@ from gtmc_pipelines.storage.credentials import StoredCredentials
 from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines.storage.tenants import list_tenants
 from gtmc_pipelines.vault.keyring import generate_key_hex
-from gtmc_pipelines.workflows.composition import key_ring
+from gtmc_pipelines.workflows.composition import compose, key_ring
 from gtmc_pipelines_tests.connectors.salesforce_scene import Org
 
 pytestmark = pytest.mark.services
@@ -220,6 +225,39 @@ def test_a_revoked_grant_is_said_by_verify(added: str, org: Org, browser: Browse
     org.break_("revoke_grant", count=1)
     error = refusal("connectors", "verify", *_here(added))
     assert "Connect Salesforce again" in str(error)
+
+
+def test_a_renewal_under_way_ends_first_so_that_the_newest_grant_is_revoked(
+    added: str, browser: Browser, database: Database, postgres_url: str
+) -> None:
+    _connect(added)
+    settings, row = load_settings(), require_connector(database, added, "salesforce")
+    stored, composed = StoredCredentials(database, key_ring(settings), added, row.id), compose(settings, row)
+    started: list[subprocess.Popen[str]] = []
+
+    def exchange(current: Credentials) -> Credentials:
+        """The vendor has taken the old refresh token back; somebody disconnects before the new one is stored."""
+        with VendorSession("Salesforce", composed) as http:
+            renewed = refresh(http, composed, current)
+        command = [sys.executable, "-m", "gtmc_pipelines.cli.main", "connectors", "disconnect", *_here(added), "--json"]
+        started.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=child_environment({})))
+        _until_it_waits_or_ends(postgres_url, started[0])
+        return renewed
+
+    renewed = stored.renew(stored.read()["access_token"], exchange)
+    told = json.loads(started[0].communicate(timeout=60)[0])
+    assert told["revocation"] == "revoked at Salesforce"
+    assert stored.read() == {}
+    with VendorSession("Salesforce", composed) as http, pytest.raises(Reauthorize):
+        refresh(http, composed, renewed)
+
+
+def _until_it_waits_or_ends(postgres_url: str, process: subprocess.Popen[str]) -> None:
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    url = make_url(postgres_url).set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(url, autocommit=True) as connection:
+        while process.poll() is None and connection.execute(waiting).fetchone() == (0,):
+            pass
 
 
 def test_disconnecting_works_when_the_vendor_does_not(added: str, org: Org, browser: Browser) -> None:

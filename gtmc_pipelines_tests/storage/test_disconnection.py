@@ -1,10 +1,11 @@
-"""What is under way when a connector is disconnected, or connected to another account, doesn't come back afterwards."""
+"""Changes of a connection while something is under way: what has ended doesn't come back, what was given stands."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -13,9 +14,10 @@ import pytest
 from gtmc_pipelines.model.connector_types import ConnectorStatus
 from gtmc_pipelines.model.errors import Broken
 from gtmc_pipelines.storage import connector_states, cursors, leases
-from gtmc_pipelines.storage.connectors import ConnectorRow, require_connector
+from gtmc_pipelines.storage.connectors import ConnectorRow, add_connector, require_connector
 from gtmc_pipelines.storage.credentials import StoredCredentials
 from gtmc_pipelines.storage.engine import Database
+from gtmc_pipelines.storage.o365 import NOT_ACCEPTED, accept_dpa, get_config
 from gtmc_pipelines.vault.keyring import KeyRing
 from gtmc_pipelines.vault.secret import Secret
 from gtmc_pipelines_tests.storage.write_scene import Scene, batch_of, record
@@ -97,6 +99,25 @@ def test_a_renewal_under_way_puts_no_secrets_back(
         disconnecting.result(20)
     assert stored.read() == {}
     assert require_connector(database, connector.tenant_id, connector.id).status is ConnectorStatus.DISCONNECTED
+
+
+def test_an_agreement_that_is_accepted_as_a_sync_fails_for_want_of_it_stands(
+    database: Database, tenant: str, superuser: psycopg.Connection[Any]
+) -> None:
+    connector_id = add_connector(database, tenant, "o365").id
+    accepting = {"actor": "anna", "dpa_version": "1", "at": datetime.now(UTC)}
+    with database.tenant(tenant) as handle:
+        connector_states.set_status(handle, tenant, connector_id, ConnectorStatus.SYNCING)
+    with ThreadPoolExecutor(1) as pool:
+        with database.tenant(tenant) as handle:  # as the sync's last activity does it
+            connector_states.standing(handle, tenant, connector_id)
+            assert not get_config(handle, tenant).is_accepted
+            accepted = pool.submit(accept_dpa, database, tenant, **accepting)
+            _until_somebody_waits(superuser, done=accepted.done)
+            error = {"error_code": NOT_ACCEPTED, "error_kind": "reauthorize", "error": "Accept it."}
+            connector_states.set_status(handle, tenant, connector_id, ConnectorStatus.ERROR, **error)
+        accepted.result(20)
+    assert require_connector(database, tenant, connector_id).status is ConnectorStatus.CONNECTED
 
 
 def _until_somebody_waits(superuser: psycopg.Connection[Any], done: Callable[[], bool] = lambda: False) -> None:

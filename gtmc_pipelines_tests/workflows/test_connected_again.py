@@ -21,7 +21,9 @@ from gtmc_pipelines.storage.o365 import accept_dpa, withdraw_dpa
 from gtmc_pipelines.storage.read_models import due_connectors
 from gtmc_pipelines.vault.keyring import KeyRing, generate_key_hex
 from gtmc_pipelines.vault.secret import Secret
+from gtmc_pipelines.workflows.activities import open_sync
 from gtmc_pipelines.workflows.authorization import Connected, Proven, connect_by_keys
+from gtmc_pipelines.workflows.inputs import SyncRequest
 from gtmc_pipelines_tests.workflows.conftest import Stage
 from gtmc_pipelines_tests.workflows.scripted import Gate, people
 
@@ -134,6 +136,21 @@ def test_a_connector_that_is_disconnected_during_a_sync_stays_so(stage: Stage) -
     assert (outcome.outcome, outcome.error_code) == (Outcome.FAILED, "lease_lost")
     assert (stage.status, stage.now.last_sync_error) == (ConnectorStatus.DISCONNECTED, None)
     assert (stage.ids(), _cursors(stage), stage.lease) == (kept, [], None)
+
+
+def test_a_connector_that_is_disconnected_just_as_a_sync_begins_stays_so(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = open_sync.selected_streams
+
+    def disconnecting(request: SyncRequest) -> Any:
+        connector_states.disconnect(stage.database, stage.tenant, stage.row.id, actor="anna")
+        return chosen(request)
+
+    monkeypatch.setattr(open_sync, "selected_streams", disconnecting)
+    assert stage.sync().error_code == "not_connected"
+    assert (stage.status, stage.now.last_sync_error) == (ConnectorStatus.DISCONNECTED, None)
+    assert stage.lease is None
 
 
 @pytest.mark.parametrize("kind", [ConnectorType.FATHOM, ConnectorType.DELIVRAI, ConnectorType.CUSTOMERIO])
