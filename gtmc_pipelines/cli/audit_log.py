@@ -12,9 +12,10 @@ from rich.markup import escape
 from gtmc_pipelines.cli.console import AsJson, console, emit, emit_json
 from gtmc_pipelines.cli.opening import opened
 from gtmc_pipelines.model.errors import Misuse
-from gtmc_pipelines.storage.audit import Chain, verify_chain
+from gtmc_pipelines.storage.audit import tenants_with_log, verify_chain
 from gtmc_pipelines.storage.audit_entries import Entry, get_entry, list_entries
 from gtmc_pipelines.storage.engine import Database
+from gtmc_pipelines.storage.statements import Handle
 from gtmc_pipelines.storage.tenants import list_tenants, require_tenant
 
 group = typer.Typer(help="The audit log: every change with its actor.", no_args_is_help=True)
@@ -23,6 +24,7 @@ OneTenant = Annotated[str | None, typer.Option("--tenant", "-t", help="Only of t
 _COLUMNS = ("at", "tenant", "actor", "action", "of", "changes")
 _LONGEST_CHANGE = 200  # characters in a table; --json has all
 _LONGEST_LIST = 60
+_TIME = "%Y-%m-%d %H:%M:%S"
 _ID = re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 
 
@@ -51,23 +53,25 @@ def list_(
 
 @group.command("verify")
 def verify(tenant: OneTenant = None, as_json: AsJson = False) -> None:
-    """Recompute the chain of hashes of each tenant; say where one breaks, and fail then.
+    """Recompute each tenant's chain of hashes, removed ones' too; say where one breaks or ends early, and fail then.
 
-    `head` is the newest row's hash: kept elsewhere, it also shows that the newest rows were cut off.
+    `rows` and `head`, kept elsewhere, prove the log even against the owner of the schema.
     """
     with opened() as (_, database):
-        rows = [_verified(database, name) for name in _tenants(database, tenant)]
+        known = tenants_with_log(database)
+        names = [tenant] if tenant in known else sorted({*known, *_tenants(database, tenant)})
+        rows = [_verified(database, name) for name in names]
     broken = [row for row in rows if not row["is_sound"]]
     if as_json:
         emit_json(rows)
     else:
-        emit(broken or rows, ("tenant", "rows", "is_sound", "broken_at", "head"), as_json=False, title="audit chains")
+        columns = ("tenant", "rows", "written", "broken_at", "cut_after") if broken else ("tenant", "rows", "head")
+        emit(broken or rows, columns, as_json=False, title="audit chains")
     if broken:
         raise Misuse(
             "audit_broken",
-            f"The audit log of {broken[0]['tenant']} doesn't fit from {broken[0]['broken_at']}"
-            f" ({len(broken)} of {len(rows)} tenants).",
-            next_step="That row, or the one before it, was changed or removed outside gtmc: compare with a backup.",
+            f"The audit log of {broken[0]['tenant']} {_fault(broken[0])} ({len(broken)} of {len(rows)} tenants).",
+            next_step="It was changed outside gtmc, there or just before: compare with a backup.",
         )
     if not as_json:
         total = sum(row["rows"] for row in rows)
@@ -83,20 +87,32 @@ def _tenants(database: Database, tenant: str | None) -> list[str]:
 def _verified(database: Database, tenant: str) -> dict[str, Any]:
     with database.tenant(tenant) as handle:
         chain = verify_chain(handle, tenant)
-        first = get_entry(handle, tenant, chain.broken_at) if chain.broken_at else None
+        broken_at, cut_after = (_place(handle, tenant, entry_id) for entry_id in (chain.broken_at, chain.cut_after))
     return {
         "tenant": tenant,
         "rows": chain.length,
+        "written": chain.written,
         "is_sound": chain.is_sound,
-        "broken_at": _place(chain, first),
+        "broken_at": broken_at,
+        "cut_after": cut_after,
         "head": chain.head,
+        "written_at": chain.written_at,
     }
 
 
-def _place(chain: Chain, entry: Entry | None) -> str | None:
-    if entry is None:
-        return chain.broken_at
-    return f"row {entry.id} ({entry.action}, {entry.created_at:%Y-%m-%d %H:%M:%S} UTC)"
+def _fault(row: dict[str, Any]) -> str:
+    """What is wrong with a chain, as the end of a sentence about it."""
+    if row["broken_at"] is not None:
+        return f"doesn't fit from {row['broken_at']}"
+    missing = f"{row['written'] - row['rows']} of {row['written']} rows"
+    if not row["rows"]:
+        return f"lacks {missing}, the newest written at {row['written_at']:{_TIME}} UTC"
+    return f"lacks {missing}, all after {row['cut_after']}"
+
+
+def _place(handle: Handle, tenant: str, entry_id: str | None) -> str | None:
+    entry = get_entry(handle, tenant, entry_id) if entry_id else None
+    return entry_id if entry is None else f"row {entry.id} ({entry.action}, {entry.created_at:{_TIME}} UTC)"
 
 
 def _shown(entry: Entry, *, in_full: bool) -> dict[str, Any]:
@@ -111,6 +127,7 @@ def _shown(entry: Entry, *, in_full: bool) -> dict[str, Any]:
             "resource_id": entry.resource_id,
             "changes": entry.changes,
             "metadata": entry.metadata,
+            "hash": entry.hash,
         }
     return {
         "at": entry.created_at,

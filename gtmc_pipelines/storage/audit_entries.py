@@ -10,14 +10,15 @@ from typing import Any
 from gtmc_pipelines.storage.statements import Handle, Row, row, rows
 
 _SELECT = """
-SELECT id, tenant_id, user_id AS actor, action, resource, resource_id, changes, metadata, created_at, position
+SELECT id, tenant_id, user_id AS actor, action, resource, resource_id, changes, metadata, created_at, position,
+       encode(hash, 'hex') AS hash
   FROM audit_log
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One row of the log. `position` grows from row to row, with gaps."""
+    """One row of the log. `position` grows from row to row, with gaps; `hash` is the head of the chain up to here."""
 
     id: str
     tenant_id: str
@@ -29,6 +30,7 @@ class Entry:
     metadata: Mapping[str, Any]
     created_at: datetime
     position: int
+    hash: str
 
 
 def list_entries(handle: Handle, tenant_id: str, limit: int, *, action: str | None = None) -> list[Entry]:

@@ -82,7 +82,7 @@ class Database:
 
     @contextmanager
     def eraser(self, tenant_id: str) -> Iterator[Connection]:
-        """One transaction that may delete anything of this tenant, its audit log included."""
+        """One transaction that may delete anything of this tenant but the row of its audit log that says so."""
         with self.tenant(tenant_id) as connection:
             connection.exec_driver_sql(f"SET LOCAL ROLE {ERASER_ROLE}")
             yield connection

@@ -257,6 +257,16 @@ audit_log = Table(
     Index(None, "user_id"),
 )
 
+audit_heads = Table(
+    "audit_heads",
+    METADATA,
+    Column("tenant_id", Text, primary_key=True),
+    Column("length", BigInteger, nullable=False),
+    Column("head", LargeBinary, nullable=False),
+    Column("start", LargeBinary, nullable=False, server_default=text("''::bytea")),
+    moment("written_at", required=True),
+)
+
 oauth_states = Table(
     "oauth_states",
     METADATA,

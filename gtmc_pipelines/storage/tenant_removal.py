@@ -25,7 +25,8 @@ Progress = Callable[[str, int], None]
 _TABLES = """
 SELECT n.nspname AS schema, c.relname AS name
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
- WHERE c.relkind = 'r' AND n.nspname IN ('public', 'raw') AND c.relname <> ALL (ARRAY['connectors', 'audit_log'])
+ WHERE c.relkind = 'r' AND n.nspname IN ('public', 'raw')
+   AND c.relname <> ALL (ARRAY['connectors', 'audit_log', 'audit_heads'])
    AND EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'tenant_id' AND NOT a.attisdropped)
  ORDER BY 1 DESC, 2
 """
@@ -34,6 +35,9 @@ _DELETE = """
 DELETE FROM {table} WHERE tenant_id = %(tenant)s
    AND ctid = ANY (ARRAY(SELECT ctid FROM {table} WHERE tenant_id = %(tenant)s LIMIT %(batch)s))
 """
+
+
+_LOGGED = "SELECT count(*) AS number FROM audit_log WHERE tenant_id = %(tenant)s"
 
 
 def refuse_while_syncing(database: Database, tenant_id: str) -> None:
@@ -53,7 +57,8 @@ def remove_tenant(
     try:
         counts = _empty_tables(database, tenant_id, progress)
         with database.eraser(tenant_id) as handle:
-            for name, column in (("connectors", "tenant_id"), ("audit_log", "tenant_id"), ("tenants", "id")):
+            counts["audit_log"] = rows(handle, _LOGGED, {"tenant": tenant_id})[0]["number"]
+            for name, column in (("connectors", "tenant_id"), ("tenants", "id")):
                 statement = sql.SQL("DELETE FROM {} WHERE {} = %(tenant)s").format(
                     sql.Identifier(name), sql.Identifier(column)
                 )
@@ -68,6 +73,7 @@ def remove_tenant(
                 resource_id=tenant_id,
                 changes={"rows": counts},
             )
+            audit.forget(handle, tenant_id)
     except ProgrammingError as error:
         if not isinstance(error.orig, psycopg.errors.InsufficientPrivilege):
             raise

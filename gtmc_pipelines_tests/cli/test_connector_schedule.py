@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +16,7 @@ from gtmc_pipelines.cli.main import app
 from gtmc_pipelines.model.errors import GtmcError
 from gtmc_pipelines.storage.connectors import require_connector
 from gtmc_pipelines.storage.engine import Database
+from gtmc_pipelines.storage.tenant_removal import remove_tenant
 from gtmc_pipelines_tests.cli.mapping_scene import MappingScene
 
 pytestmark = pytest.mark.services
@@ -100,3 +102,48 @@ def test_verify_says_where_a_chain_breaks_and_fails(mapped: MappingScene, tenant
     assert json.loads(result.stdout)[0]["is_sound"] is False
     with psycopg.connect(url) as connection:  # other tests verify all tenants
         connection.execute("UPDATE audit_log SET user_id = %s WHERE id = %s", (second["actor"], second["id"]))
+
+
+@pytest.fixture
+def removed_rows(postgres_url: str, tenant: str) -> Iterator[Callable[[int], None]]:
+    """Removes all rows of the tenant's log but the oldest so many, as the owner of the schema can; puts them back."""
+    url = make_url(postgres_url).set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("SET session_replication_role = replica")  # no trigger runs when they are put back
+        connection.execute("CREATE TEMP TABLE kept AS SELECT * FROM audit_log WHERE tenant_id = %s", (tenant,))
+
+        def remove(but: int) -> None:
+            connection.execute(
+                "DELETE FROM audit_log WHERE position IN (SELECT position FROM kept ORDER BY position OFFSET %s)",
+                (but,),
+            )
+
+        yield remove
+        connection.execute("INSERT INTO audit_log OVERRIDING SYSTEM VALUE SELECT * FROM kept ON CONFLICT DO NOTHING")
+
+
+def test_verify_says_whose_log_is_cut_and_where(
+    mapped: MappingScene, tenant: str, removed_rows: Callable[[int], None]
+) -> None:
+    oldest = entries(tenant)[-1]
+    (anchor,) = json.loads(gtmc("audit", "verify", "--tenant", tenant, "--json"))
+    assert (anchor["rows"], anchor["head"]) == (2, entries(tenant)[0]["hash"])
+    removed_rows(1)
+    error = refusal("audit", "verify", "--tenant", tenant)
+    assert error.code == "audit_broken"
+    assert f"log of {tenant} lacks 1 of 2 rows, all after row {oldest['id']} (tenant.create, " in error.sentence
+    (row,) = json.loads(runner.invoke(app, ["audit", "verify", "--tenant", tenant, "--json"]).stdout)
+    assert (row["is_sound"], row["rows"], row["written"]) == (False, 1, 2)
+    removed_rows(0)
+    assert (
+        f"log of {tenant} lacks 2 of 2 rows, the newest written at 2"
+        in refusal("audit", "verify", "--tenant", tenant).sentence
+    )
+
+
+def test_the_log_of_a_removed_tenant_is_verified_too(mapped: MappingScene, database: Database, tenant: str) -> None:
+    remove_tenant(database, tenant, actor="cli:anna")
+    assert "1 rows of 1 tenants fit" in gtmc("audit", "verify", "--tenant", tenant)
+    all_of_them = json.loads(runner.invoke(app, ["audit", "verify", "--json"]).stdout)
+    assert [row["is_sound"] for row in all_of_them if row["tenant"] == tenant] == [True]
+    assert refusal("audit", "verify", "--tenant", "nobody-known").code == "unknown_tenant"

@@ -20,6 +20,7 @@ from sqlalchemy import CheckConstraint, NullPool, create_engine, make_url
 from gtmc_pipelines.model.catalog import STREAMS
 from gtmc_pipelines.model.entities import ENTITIES
 from gtmc_pipelines.model.errors import Misuse
+from gtmc_pipelines.storage.audit import verify_chain
 from gtmc_pipelines.storage.connectors import add_connector
 from gtmc_pipelines.storage.data_tables import CANONICAL, RAW
 from gtmc_pipelines.storage.engine import Database, open_database
@@ -144,6 +145,30 @@ def test_an_ordinary_login_owns_the_schema_and_still_sees_nothing_without_a_tena
     with psycopg.connect(libpq(text)) as connection:
         connection.execute("SELECT set_config('gtmc.tenant_id', 'acme', true)")
         assert connection.execute("SELECT count(*) FROM connectors").fetchone() == (1,)
+    superuser.execute(f"DROP DATABASE {url.database} WITH (FORCE)")
+    superuser.execute(f"REVOKE gtmc_app, gtmc_fleet, gtmc_operator, gtmc_eraser FROM {login}")
+
+
+@pytest.mark.services
+def test_logs_written_before_there_were_heads_get_theirs_whoever_owns_the_schema(
+    new_database_url: Callable[[], str], superuser: psycopg.Connection[Any], login: str
+) -> None:
+    url = make_url(new_database_url()).set(username=login, password=login)
+    superuser.execute(f"GRANT gtmc_app, gtmc_fleet, gtmc_operator, gtmc_eraser TO {login} WITH INHERIT FALSE")
+    superuser.execute(f"ALTER DATABASE {url.database} OWNER TO {login}")
+    text = url.render_as_string(hide_password=False)
+    migrate(text)
+    database = open_database(text)
+    add_tenant(database, "acme")
+    add_connector(database, "acme", "salesforce")
+    with psycopg.connect(libpq(text)) as connection:  # back to how it was
+        connection.execute("DROP TRIGGER audit_advance ON audit_log; DROP FUNCTION audit_advance, audit_forget")
+        connection.execute("DROP TABLE audit_heads; UPDATE alembic_version SET version_num = '0010'")
+    migrate(text)
+    with database.tenant("acme") as handle:
+        chain = verify_chain(handle, "acme")
+    database.close()
+    assert (chain.is_sound, chain.length, chain.written) == (True, 2, 2)
     superuser.execute(f"DROP DATABASE {url.database} WITH (FORCE)")
     superuser.execute(f"REVOKE gtmc_app, gtmc_fleet, gtmc_operator, gtmc_eraser FROM {login}")
 
