@@ -17,7 +17,7 @@ from typing import Any
 import cel
 
 from gtmc_pipelines.mapping.functions import FUNCTIONS, LINEAR, MOST_OUTPUT
-from gtmc_pipelines.mapping.lossless import Budget, for_expression, from_expression
+from gtmc_pipelines.mapping.lossless import Budget, for_expression, from_expression, size_of
 from gtmc_pipelines.mapping.reasons import reject
 from gtmc_pipelines.model.errors import Misuse, Reject
 
@@ -116,9 +116,8 @@ class _Evaluator:
             except _WRONG_VALUE:
                 self.failed = True
                 return None
-            if isinstance(result, str):
-                self.output -= len(result)
-                self.failed = self.failed or self.output < 0
+            self.output -= size_of(result)  # lists too: "+" copies them anew each time
+            self.failed = self.failed or self.output < 0
             return None if self.failed else result
 
         return call

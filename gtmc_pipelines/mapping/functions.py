@@ -32,7 +32,7 @@ from gtmc_pipelines.mapping.meetings import participant_email, participants, sec
 from gtmc_pipelines.mapping.paths import dig
 from gtmc_pipelines.mapping.sentiment import sentiment, sentiment_score
 
-MOST_OUTPUT = 1_000_000  # characters, per result and per record
+MOST_OUTPUT = 1_000_000  # characters, per result and per record; an element of a list counts as 16
 _MOST_PARTS = 10_000
 
 

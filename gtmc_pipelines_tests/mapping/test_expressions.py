@@ -136,6 +136,8 @@ def test_a_hostile_or_broken_expression_is_refused_when_saved(source: str, words
         ("concat(" + ",".join(["value"] * 60) + ")", "canary" * 20_000, None),
         ("split(value, ',')", "," * 20_000, None),
         ("value", "canary" * 200_000, None),
+        ("size(" + " + ".join(["split(value, ',')"] * 60) + ")", "," * 9_999, None),
+        ("size(" + " + ".join(["participants(value)"] * 20) + ")", [{"email": "canary" * 50}] * 150, None),
         ("record.l.map(x, x)", None, {"l": list(range(201))}),
         ("double(value)", "canary", None),
         ("value", "canary\ud83d", None),
