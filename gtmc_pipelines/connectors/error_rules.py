@@ -38,7 +38,7 @@ class Rule:
         sentence = f"{vendor} {self.sentence} ({mark})."
         if issubclass(self.leaf, Defer):
             until = ((now or datetime.now(UTC)) + QUOTA_PAUSE).replace(second=0, microsecond=0) + timedelta(minutes=1)
-            next_step = f"The sync goes on at {until:%Y-%m-%d %H:%M} UTC."
+            next_step = f"The sync goes on by itself soon after {until:%Y-%m-%d %H:%M} UTC."
             return self.leaf(self.code, sentence, until=until, next_step=next_step)
         return self.leaf(self.code, sentence, next_step=for_tenant(self.next_step, tenant))
 

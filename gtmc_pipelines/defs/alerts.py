@@ -114,7 +114,10 @@ def news_of(connectors: "Iterable[ConnectorRow]", known: Mapping[str, Failing]) 
     Only a good sync ends a failure: while a connector is syncing, after a cancel, and when its user has connected
     it again it is still what it was. One that was disconnected or removed is forgotten: somebody took care of it.
     """
-    failed, recovered, passed, seen = [], [], [], {}
+    failed: list[ConnectorRow] = []
+    recovered: list[ConnectorRow] = []
+    passed: list[ConnectorRow] = []
+    seen: dict[str, Failing] = {}
     for row in connectors:
         before = known.get(row.id)
         last_sync_at = row.last_sync_at.isoformat() if row.last_sync_at else ""

@@ -1,10 +1,10 @@
-"""Which tenants a tick syncs: due by the fleet's cadence or by a cron of their own, and not synced a moment ago."""
+"""Which tenants a tick syncs: due by the fleet's cadence or at a time of their own, and not synced a moment ago."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -31,38 +31,44 @@ def due_by_cadence(found: Iterable[DueConnector], at: datetime) -> list[str]:
     """Tenants for a tick of the fleet's schedule: those without a cron of their own, longest unsynced first.
 
     Left out are those whose last sync, whoever started it, ended well less than half an hour ago and
-    took in every stream.
+    took in every stream, and those that go on by themselves because their quota is there again.
     """
-    return [due.tenant_id for due in found if due.schedule_cron is None and not _is_fresh(due, at)]
+    return [
+        due.tenant_id
+        for due in found
+        if due.schedule_cron is None and not _is_fresh(due, at) and not _goes_on_by_itself(due, at)
+    ]
 
 
 @dataclass(frozen=True, slots=True)
-class OwnCronDue:
-    """A connector whose own cron has come round at `moment` and that has not been started since."""
+class OwnDue:
+    """A connector whose own time has come at `moment` (UTC) and that has not been started since."""
 
     due: DueConnector
     moment: datetime
 
 
-def due_by_own_cron(found: Iterable[DueConnector], now: datetime, asked: Asked) -> tuple[list[OwnCronDue], list[str]]:
-    """Connectors to start now by their own crons, and the ids of those whose cron makes no sense.
+def due_by_own_time(found: Iterable[DueConnector], now: datetime, asked: Asked) -> tuple[list[OwnDue], list[str]]:
+    """Connectors to start now by times of their own, and the ids of those whose cron makes no sense.
 
-    However many of a cron's moments have passed, one sync catches up. A moment that was asked for
-    is asked for again only when half an hour later nothing has started.
+    Their times are those of their own cron and, when the last sync was deferred, the moment it was deferred to.
+    However many have passed, one sync catches up. A moment that was asked for is asked for again only when half an
+    hour later nothing has started.
     """
-    due: list[OwnCronDue] = []
+    due: list[OwnDue] = []
     senseless: list[str] = []
     for connector in found:
-        if connector.schedule_cron is None:
+        moments = [] if connector.deferred_until is None else [connector.deferred_until]
+        if connector.schedule_cron is not None:
+            try:
+                moments.append(latest_moment(connector.schedule_cron, connector.schedule_timezone, now))
+            except UNREADABLE:
+                senseless.append(connector.connector_id)
+        moment = max(moments, default=None)
+        if moment is None or (connector.last_started_at is not None and connector.last_started_at >= moment):
             continue
-        try:
-            moment = latest_moment(connector.schedule_cron, connector.schedule_timezone, now)
-        except UNREADABLE:
-            senseless.append(connector.connector_id)
-            continue
-        has_started = connector.last_started_at is not None and connector.last_started_at >= moment
-        if not has_started and not _was_asked(asked.get(connector.connector_id), moment, now):
-            due.append(OwnCronDue(connector, moment))
+        if not _was_asked(asked.get(connector.connector_id), moment, now):
+            due.append(OwnDue(connector, moment))
     return due, senseless
 
 
@@ -78,12 +84,23 @@ def still_asked(asked: Asked, found: Iterable[DueConnector]) -> dict[str, list[s
 
 
 def latest_moment(cron: str, timezone: str, now: datetime) -> datetime:
-    """The last moment of `cron`, read in `timezone`, that is not after `now`. Raises what is UNREADABLE."""
+    """The last moment (UTC) of `cron`, read in `timezone`, not after `now`. Raises what is UNREADABLE."""
+    return next(moments_until(cron, timezone, now))
+
+
+def moments_until(cron: str, timezone: str, now: datetime) -> Iterator[datetime]:
+    """Moments (UTC) of `cron`, read in `timezone`, that are not after `now`, newest first. Raises what is UNREADABLE.
+
+    In the night in which an hour comes twice, a cron that names its hours has them once.
+    """
     from croniter import croniter
 
-    local = (now + timedelta(seconds=1)).astimezone(ZoneInfo(timezone))
-    found: datetime = croniter(cron, local).get_prev(datetime)
-    return found
+    ticks = croniter(cron, (now + timedelta(seconds=1)).astimezone(ZoneInfo(timezone)))
+    names_hours = not cron.split()[1].startswith("*")
+    while True:
+        found: datetime = ticks.get_prev(datetime)
+        if not (names_hours and found.fold and found.utcoffset() != found.replace(fold=0).utcoffset()):
+            yield found.astimezone(UTC)
 
 
 def shards(tenants: Sequence[str]) -> list[list[str]]:
@@ -99,6 +116,11 @@ def _is_fresh(due: DueConnector, at: datetime) -> bool:
         and due.last_sync_at > at - A_MOMENT_AGO
         and due.last_streams >= len(STREAMS[due.type])
     )
+
+
+def _goes_on_by_itself(due: DueConnector, at: datetime) -> bool:
+    """Whether `due_by_own_time` has just become responsible. If it does nothing, the tick after this one is."""
+    return due.deferred_until is not None and due.deferred_until > at - ASK_AGAIN
 
 
 def _was_asked(before: Sequence[str] | None, moment: datetime, now: datetime) -> bool:

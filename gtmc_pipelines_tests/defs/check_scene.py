@@ -83,6 +83,12 @@ class CheckScene:
             )
         return sync
 
+    def defer(self, sync: str, until: datetime) -> None:
+        """Note that this sync ended for its quota."""
+        with self.database.tenant(self.tenant) as handle:
+            statement = "UPDATE sync_logs SET deferred_until = %(until)s WHERE id = %(id)s"
+            run(handle, statement, {"until": until, "id": sync})
+
     def first_in_the_sample(self) -> None:
         """Make this the tenant that was synced last, so that field checks look at it."""
         self.age(last_sync_at=self.now + timedelta(days=1))

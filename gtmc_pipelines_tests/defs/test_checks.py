@@ -192,11 +192,18 @@ def test_re_normalising_makes_no_tenant_fresh_and_no_count_usual_but_its_sheet_m
 
 
 @services
+def test_a_daily_sync_of_the_night_the_clocks_go_back_is_not_late(database: Database, tenant: str) -> None:
+    scene = CheckScene.of(database, tenant, datetime(2026, 10, 25, 8, tzinfo=UTC))
+    scene.age(created_at=scene.now - timedelta(days=30), updated_at=scene.now - timedelta(days=30))
+    set_schedule(database, scene.tenant, scene.connector.id, "30 2 * * *", "Europe/Berlin")
+    scene.synced(7.4, contacts=sheet(1))  # 02:36, for the first time
+    assert scene.found(freshness, CONTACTS) == []
+
+
+@services
 def test_re_normalising_hides_no_quota_that_is_waited_for(scene: CheckScene) -> None:
     deferred = scene.synced(40, contacts=sheet(1))
-    with scene.database.tenant(scene.tenant) as handle:
-        until = {"until": scene.now + timedelta(hours=3), "id": deferred}
-        run(handle, "UPDATE sync_logs SET deferred_until = %(until)s WHERE id = %(id)s", until)
+    scene.defer(deferred, scene.now + timedelta(hours=3))
     scene.synced(1, mode="full", trigger="renormalize", contacts=sheet(1))
     assert scene.found(freshness, CONTACTS) == []
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any
 
 import pytest
 
-from gtmc_pipelines.defs.due import due_by_cadence, due_by_own_cron, latest_moment, shards, still_asked
+from gtmc_pipelines.defs.due import due_by_cadence, due_by_own_time, latest_moment, moments_until, shards, still_asked
 from gtmc_pipelines.defs.schedules import sweep_requests
 from gtmc_pipelines.model.connector_types import ConnectorStatus, ConnectorType
 from gtmc_pipelines.storage.read_models import DueConnector
 
 NOW = datetime(2027, 1, 4, 12, tzinfo=UTC)
-MINUTE = timedelta(minutes=1)
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 
 
 def connector(**changes: Any) -> DueConnector:
@@ -64,13 +65,27 @@ def test_a_connector_with_its_own_cron_is_due_when_that_has_come_round_since_its
     cron: str, timezone: str, last: datetime | None, is_due: bool
 ) -> None:
     one = connector(schedule_cron=cron, schedule_timezone=timezone, last_started_at=last)
-    due, senseless = due_by_own_cron([one], NOW, {})
+    due, senseless = due_by_own_time([one], NOW, {})
     assert (bool(due), senseless) == (is_due, [])
+
+
+@pytest.mark.parametrize("cron", [None, "0 3 1 * *"])
+def test_a_deferred_connector_goes_on_at_its_time_whatever_its_schedule_and_once(cron: str | None) -> None:
+    begun, until = NOW - 2 * HOUR, NOW - MINUTE
+    one = connector(schedule_cron=cron, last_started_at=begun, deferred_until=until, status=ConnectorStatus.ERROR)
+    due, _ = due_by_own_time([one], NOW, {})
+    assert [each.moment for each in due] == [until]
+    asked = {"c1": [until.isoformat(), NOW.isoformat()]}
+    assert still_asked(asked, [one]) == asked
+    assert due_by_own_time([one], NOW + MINUTE, asked)[0] == []
+    assert due_by_cadence([one], NOW) == [], "not by the fleet's tick of that moment as well"
+    assert bool(due_by_cadence([one], NOW + 4 * HOUR)) is (cron is None), "but if nothing came of it"
+    assert due_by_own_time([connector(schedule_cron=cron, last_started_at=NOW)], NOW + MINUTE, {})[0] == []
 
 
 def test_however_many_moments_were_missed_one_sync_catches_up() -> None:
     one = connector(schedule_cron="*/15 * * * *", last_started_at=NOW - timedelta(days=3))
-    due, _ = due_by_own_cron([one], NOW, {})
+    due, _ = due_by_own_time([one], NOW, {})
     assert [each.moment for each in due] == [NOW]
 
 
@@ -78,7 +93,7 @@ def test_what_was_asked_for_is_asked_for_again_only_when_nothing_started_in_half
     one = connector(schedule_cron="0 10 * * *", last_started_at=NOW - timedelta(hours=20))
     for minutes, is_due in ((1, False), (31, True)):
         asked = {"c1": ["2027-01-04T10:00:00+00:00", (NOW - minutes * MINUTE).isoformat()]}
-        assert bool(due_by_own_cron([one], NOW, asked)[0]) is is_due
+        assert bool(due_by_own_time([one], NOW, asked)[0]) is is_due
 
 
 def test_what_has_started_is_forgotten() -> None:
@@ -92,13 +107,35 @@ def test_what_has_started_is_forgotten() -> None:
 def test_a_cron_that_makes_no_sense_is_named_and_spoils_nobody_elses(cron: str, timezone: str) -> None:
     bad = connector(connector_id="bad", schedule_cron=cron, schedule_timezone=timezone)
     good = connector(schedule_cron="0 9 * * *")
-    due, senseless = due_by_own_cron([bad, good], NOW, {})
+    due, senseless = due_by_own_time([bad, good], NOW, {})
     assert ([each.due.connector_id for each in due], senseless) == (["c1"], ["bad"])
 
 
 def test_a_moment_is_the_last_one_not_after_now() -> None:
     assert latest_moment("0 12 * * *", "UTC", NOW) == NOW
     assert latest_moment("0 12 * * *", "UTC", NOW - MINUTE) == NOW - timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("cron", "moments"),
+    [
+        ("30 2 * * *", ["2026-10-25T00:30", "2026-10-24T00:30"]),
+        ("*/30 2 * * *", ["2026-10-25T00:30", "2026-10-25T00:00", "2026-10-24T00:30"]),
+        ("0 * * * *", ["2026-10-25T01:00", "2026-10-25T00:00", "2026-10-24T23:00"]),
+    ],
+)
+def test_in_the_night_the_clocks_go_back_an_hour_that_was_named_comes_once(cron: str, moments: list[str]) -> None:
+    later = datetime(2026, 10, 25, 1, 45, tzinfo=UTC)  # 02:45 in Berlin, for the second time
+    found = list(islice(moments_until(cron, "Europe/Berlin", later), len(moments)))
+    assert found == [datetime.fromisoformat(moment).replace(tzinfo=UTC) for moment in moments]
+
+
+def test_what_was_asked_for_in_that_night_is_not_asked_for_again() -> None:
+    one = connector(schedule_cron="0 * * * *", schedule_timezone="Europe/Berlin")
+    for hour in (0, 1):  # 02:00 in Berlin, twice
+        now = datetime(2026, 10, 25, hour, 10, tzinfo=UTC)
+        ((due,), _) = due_by_own_time([one], now, {})
+        assert due_by_own_time([one], now, {"c1": [due.moment.isoformat(), now.isoformat()]})[0] == []
 
 
 @pytest.mark.parametrize(("tenants", "sizes"), [(1, [1]), (500, [500]), (501, [251, 250]), (2_000, [500] * 4)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -12,6 +13,7 @@ from gtmc_pipelines.model.connector_types import ConnectorStatus
 from gtmc_pipelines.storage.connector_states import set_schedule, set_status
 from gtmc_pipelines.storage.connectors import add_connector
 from gtmc_pipelines.storage.engine import Database
+from gtmc_pipelines_tests.defs.check_scene import CheckScene, sheet
 from gtmc_pipelines_tests.defs.conftest import Connect
 from gtmc_pipelines_tests.defs.sensing import sense, tick
 
@@ -80,6 +82,33 @@ def test_a_tick_that_was_missed_long_ago_leaves_it_to_the_newest(
     data = tick(instance, TICK - timedelta(hours=5))
     assert not data.run_requests
     assert "catches up" in str(data.skip_message)
+
+
+@pytest.mark.services
+@pytest.mark.parametrize("cron", [None, "0 3 1 * *"])
+def test_a_sync_deferred_for_its_quota_goes_on_by_itself_once_its_time_has_come(
+    cron: str | None, tenant: str, connect: Connect, database: Database, instance: dg.DagsterInstance
+) -> None:
+    row = connect(tenant)
+    if cron:
+        set_schedule(database, tenant, row.id, cron)
+    scene = CheckScene(database, row, datetime.now(UTC))
+    deferred = scene.synced(0, contacts=sheet(1))
+    scene.status(ConnectorStatus.ERROR, error_code="api_quota", error_kind="defer", error="No calls are left.")
+    scene.defer(deferred, scene.now + timedelta(hours=1))
+    assert tenant not in asked_for(sense(instance, "own_schedules"))
+    scene.defer(deferred, scene.now)
+    first = sense(instance, "own_schedules")
+    assert tenant in asked_for(first)
+    again = sense(instance, "own_schedules", cursor=first.cursor)
+    assert tenant not in asked_for(again)
+    assert tenant not in asked_for(tick(instance, datetime.now(UTC)))
+
+
+def asked_for(data: Any) -> list[str]:
+    """Tenants in the run requests of a tick."""
+    configs = [request.run_config["ops"].get("salesforce") for request in data.run_requests or []]
+    return [tenant for found in configs if found for tenant in found["config"]["tenant_ids"]]
 
 
 @pytest.mark.services

@@ -140,7 +140,7 @@ def test_a_deferred_sync_keeps_its_checkpoint_and_the_next_one_goes_on(stage: St
     outcome = stage.sync()
     assert outcome.outcome is Outcome.DEFERRED
     assert outcome.deferred_until == until
-    assert "2026-03-01 12:00 UTC" in str(stage.now.last_sync_error)
+    assert "It goes on by itself soon after 2026-03-01 12:00 UTC." in str(stage.now.last_sync_error)
     stage.connector.reads.clear()
     later = stage.sync()
     assert later.outcome is Outcome.COMPLETED

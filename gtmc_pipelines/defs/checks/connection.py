@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from functools import lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
 
 from gtmc_pipelines.defs.checks.evidence import Evidence, Subject
 from gtmc_pipelines.defs.checks.verdict import Finding, Verdict
-from gtmc_pipelines.defs.due import UNREADABLE
+from gtmc_pipelines.defs.due import UNREADABLE, moments_until
 from gtmc_pipelines.defs.schedules import EVERY_FOUR_HOURS
 from gtmc_pipelines.model.connector_types import ConnectorStatus
 
@@ -101,11 +101,7 @@ def _completed_at(evidence: Evidence, subject: Subject, tenant: str) -> datetime
 @lru_cache(maxsize=4_096)
 def _needed_since(cron: str | None, timezone: str, now: datetime) -> datetime:
     """The moment after which a complete sync counts as on time. Raises what is UNREADABLE."""
-    from croniter import croniter
-
-    ticks = croniter(cron or EVERY_FOUR_HOURS, (now - GRACE).astimezone(ZoneInfo(timezone)))
-    due: datetime = ticks.get_prev(datetime)
-    before: datetime = ticks.get_prev(datetime)
+    due, before = islice(moments_until(cron or EVERY_FOUR_HOURS, timezone, now - GRACE), 2)
     return due - (due - before) / 2
 
 

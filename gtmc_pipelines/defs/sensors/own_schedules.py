@@ -1,4 +1,4 @@
-"""Connectors with a cron of their own are started when it comes round."""
+"""Connectors with a cron of their own are started when it comes round, deferred ones when their quota is back."""
 
 # No postponed annotations here: Dagster reads those of its functions.
 
@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from gtmc_pipelines.defs.due import due_by_own_cron, still_asked
+from gtmc_pipelines.defs.due import due_by_own_time, still_asked
 from gtmc_pipelines.defs.jobs import sync_job
 from gtmc_pipelines.defs.platform import GtmcResource
 from gtmc_pipelines.defs.schedules import sweep_requests
@@ -16,7 +16,7 @@ from gtmc_pipelines.model.connector_types import ConnectorType
 
 
 def own_schedules_sensor(types: tuple[ConnectorType, ...]) -> dg.SensorDefinition:
-    """`own_schedules`: one sweep run per type for all connectors whose own cron has come round.
+    """`own_schedules`: one sweep run per type for all connectors whose own time has come.
 
     The cursor remembers what was asked for, so that a run that waits in the queue is not asked for twice.
     """
@@ -27,13 +27,18 @@ def own_schedules_sensor(types: tuple[ConnectorType, ...]) -> dg.SensorDefinitio
         minimum_interval_seconds=60,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Syncs connectors that have a cron of their own (gtmc connectors schedule), in their time "
-        "zone. After downtime one sync catches up, however many moments were missed.",
+        "zone, and any connector whose sync ended for its quota, once the time it named has come. After downtime one "
+        "sync catches up, however many moments were missed.",
     )
     def own_schedules(context: dg.SensorEvaluationContext, gtmc: GtmcResource) -> dg.SensorResult:
         now = datetime.now(UTC)
-        found = [each for each in gtmc.due_connectors(None, now) if each.type in types and each.schedule_cron]
+        found = [
+            each
+            for each in gtmc.due_connectors(None, now)
+            if each.type in types and (each.schedule_cron or each.deferred_until)
+        ]
         asked = still_asked(json.loads(context.cursor) if context.cursor else {}, found)
-        due, senseless = due_by_own_cron(found, now, asked)
+        due, senseless = due_by_own_time(found, now, asked)
         for connector_id in senseless:
             context.log.warning(f"Connector {connector_id} has a cron or time zone that can't be read: set it again.")
         tenants: dict[ConnectorType, list[str]] = defaultdict(list)
@@ -45,7 +50,7 @@ def own_schedules_sensor(types: tuple[ConnectorType, ...]) -> dg.SensorDefinitio
             for connector, due_now in tenants.items()
             for request in sweep_requests(connector, due_now, f"{connector}/{now.isoformat()}")
         ]
-        reason = None if requests else f"None of {len(found)} connectors with a cron of their own is due."
+        reason = None if requests else f"None of {len(found)} connectors with a time of their own is due."
         return dg.SensorResult(run_requests=requests, cursor=json.dumps(asked), skip_reason=reason)
 
     return own_schedules

@@ -152,5 +152,7 @@ def _is_answered(
 def _error(fault: FaultNote | None) -> dict[str, Any]:
     if fault is None:
         return {}
-    text = fault.text if fault.until is None else f"{fault.text} It goes on at {fault.until:%Y-%m-%d %H:%M} UTC."
+    text = fault.text
+    if fault.until is not None and not fault.next_step:
+        text = f"{text} It goes on by itself soon after {fault.until:%Y-%m-%d %H:%M} UTC."
     return {"error_code": fault.code, "error_kind": fault.leaf.lower(), "error": text}
