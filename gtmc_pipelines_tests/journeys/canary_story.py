@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -99,11 +100,15 @@ _REFUSING: Mapping[ConnectorType, list[dict[str, Any]]] = {
 
 @dataclass
 class Story:
-    """How it went, what to look for, and every place to look at."""
+    """How it went, what to look for, and every place to look at.
+
+    `runs` are Dagster's by whether they succeeded, `audited` what was done and by which kind of actor.
+    """
 
     first: dict[ConnectorType, SyncOutcome] = field(default_factory=dict)
     spoilt: dict[ConnectorType, SyncOutcome] = field(default_factory=dict)
     runs: dict[bool, set[ConnectorType]] = field(default_factory=lambda: {True: set(), False: set()})
+    audited: set[tuple[str, str]] = field(default_factory=set)
     unstruck: list[str] = field(default_factory=list)
     secrets: dict[str, str] = field(default_factory=dict)
     places: list[Place] = field(default_factory=list)
@@ -205,14 +210,11 @@ def _dagster(scene: Scene, story: Story) -> None:
         _runs(scene, story, instance)
         _under(scene, story, _REFUSING, lambda: _refused(scene, story, instance))
         _alerts(scene, instance, take)
-    for words in (
-        ("connectors", "list", "--json"),
-        ("syncs", "list", "--json"),
-        ("dead-letters", "list"),
-        ("audit", "list"),
-    ):
+    for words in (("connectors", "list", "--json"), ("syncs", "list", "--json"), ("dead-letters", "list")):
         scene.gtmc(*words, "--tenant", TENANT)
     scene.gtmc("connectors", "export", "--tenant", TENANT)
+    audited = json.loads(scene.gtmc("audit", "list", "--tenant", TENANT, "--limit", "1000", "--json"))
+    story.audited = {(one["action"], one["actor"].partition(":")[0]) for one in audited}
 
 
 def _alerts(scene: Scene, instance: dg.DagsterInstance, take: Callable[[], None]) -> None:

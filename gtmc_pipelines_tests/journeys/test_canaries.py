@@ -41,6 +41,18 @@ def test_the_story_is_the_one_that_was_to_be_told(story: Story) -> None:
     assert story.secrets["first salesforce refresh_token"] != story.secrets["renewed salesforce refresh_token"]
 
 
+def test_the_audit_log_says_who_did_what_in_it(story: Story) -> None:
+    by_hand = {"tenant.create", "o365.accept_dpa", "o365.domains", "person.erase", "keys.rotate", "sync.start"}
+    by_hand |= {f"connector.{done}" for done in ("create", "connect", "disconnect")}
+    by_worker = {"connector.renew_token", "connector.token_refused"}
+    # `verify` asks once more when the worker's refusal is more than half a minute old, as on a busy machine.
+    assert story.audited - {("connector.token_refused", "cli")} == {
+        *((action, "cli") for action in by_hand),
+        *((action, "worker") for action in by_worker),
+        ("sync.start", "dagster"),
+    }
+
+
 @pytest.mark.parametrize(
     ("place", "trace"),
     [
