@@ -77,7 +77,7 @@ class DagsterServices:
         """The process behind schedules, sensors, backfills and the run queue."""
         return self._spec(
             "Dagster daemon",
-            ["dagster._daemon", "run", "-w", str(self.home / "workspace.yaml")],
+            ["gtmc_pipelines.defs.daemon", "run", "-w", str(self.home / "workspace.yaml")],
             environment,
         )
 
