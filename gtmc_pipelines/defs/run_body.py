@@ -30,7 +30,7 @@ def run_syncs(context: dg.AssetExecutionContext, config: SyncConfig, resource: V
             syncs = RunSyncs(platform, order, resource.follow_seconds)
             try:
                 if order.is_sweep:
-                    return Sweep(context, order, syncs, resource.sweep_concurrency, _fault_in).run()
+                    return Sweep(context, order, syncs, platform.database, resource.sweep_concurrency, _fault_in).run()
                 return _single(context, order, syncs, platform)
             except dg.DagsterExecutionInterruptedError:
                 _interrupted(context, syncs)
@@ -66,14 +66,17 @@ def _fault_in(error: Exception) -> GtmcError | None:
 
 def _record(context: dg.AssetExecutionContext, finished: Finished, platform: Platform) -> None:
     """Store an event for each selected asset that is complete, unless a parent run or the sensor has done so."""
+    from gtmc_pipelines.storage.recording import recording
+
     facts = finished.facts
     if facts is None:
         return
     totals = facts.total_of(tuple(facts.counts)).as_dict()
     outcome = "not completed" if finished.problem else "done"
     context.log.info(f"{finished.tenant} {outcome} ({facts.mode}): {sheet_text(totals)} {facts.workflow_url}".rstrip())
-    for event in not_yet_recorded(context.instance, events_of(facts, set(context.selected_asset_keys))):
-        context.log_event(with_preview(platform.database, event))
+    with recording(platform.database, [facts.workflow_run_id]):
+        for event in not_yet_recorded(context.instance, events_of(facts, set(context.selected_asset_keys))):
+            context.log_event(with_preview(platform.database, event))
 
 
 def _interrupted(context: dg.AssetExecutionContext, syncs: RunSyncs) -> None:

@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -17,6 +18,9 @@ from gtmc_pipelines.defs.order import SyncOrder
 from gtmc_pipelines.defs.recording import events_of, not_yet_recorded
 from gtmc_pipelines.defs.tenant_sync import Finished, RunSyncs
 from gtmc_pipelines.model.errors import GtmcError
+
+if TYPE_CHECKING:
+    from gtmc_pipelines.storage.engine import Database
 
 _NAMED_FAILURES = 20
 _FLUSH_TENANTS = 100
@@ -31,12 +35,14 @@ class Sweep:
         context: dg.AssetExecutionContext,
         order: SyncOrder,
         syncs: RunSyncs,
+        database: Database,
         concurrency: int,
         fault_in: Callable[[Exception], GtmcError | None],
     ) -> None:
         self._context = context
         self._order = order
         self._syncs = syncs
+        self._database = database
         self._concurrency = concurrency
         self._fault_in = fault_in
         self._step = op_name(order.connector)
@@ -89,10 +95,13 @@ class Sweep:
 
     def _record(self, held: Sequence[Finished], total: int) -> None:
         """Store what these tenants became: events for complete assets, failed for the rest of a failed tenant."""
+        from gtmc_pipelines.storage.recording import recording
+
         if not held:
             return
         events = [e for tenant in held if tenant.facts is not None for e in events_of(tenant.facts, self._selected)]
-        write_events(self._context, self._step, not_yet_recorded(self._context.instance, events))
+        with recording(self._database, (tenant.facts.workflow_run_id for tenant in held if tenant.facts)):
+            write_events(self._context, self._step, not_yet_recorded(self._context.instance, events))
         complete = {(event.partition, event.asset_key) for event in events}
         for finished in held:
             if not finished.problem:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import dagster as dg
 import pytest
 
-from gtmc_pipelines.defs.names import SYNC_AT_TAG
-from gtmc_pipelines.defs.sensors.observer import Memory
+from gtmc_pipelines.defs.names import SYNC_AT_TAG, raw_key
+from gtmc_pipelines.defs.sensors.observer import NONE, Memory
+from gtmc_pipelines.model.catalog import STREAMS
 from gtmc_pipelines.model.connector_types import ConnectorStatus
 from gtmc_pipelines.model.errors import Broken
 from gtmc_pipelines.settings import Settings
@@ -50,15 +50,13 @@ def _now() -> str:
     return Memory(feed=json.dumps({"high": datetime.now(UTC).isoformat()})).as_text()
 
 
-def _observe(instance: dg.DagsterInstance, cursor: str) -> tuple[str, list[Any]]:
-    """Ticks from a cursor on until all is seen, other tests' syncs in the same services too. Gives all events."""
-    events: list[Any] = []
+def _observe(instance: dg.DagsterInstance, cursor: str) -> str:
+    """Ticks from a cursor on until all is seen, other tests' syncs in the same services too. Gives the cursor."""
     while True:
         data = sense(instance, OBSERVER, cursor=cursor)
-        events += data.asset_events or []
+        if data.skip_message == NONE:
+            return str(data.cursor)
         cursor = data.cursor
-        if data.skip_message:
-            return cursor, events
 
 
 def _events(instance: dg.DagsterInstance, key: dg.AssetKey, tenant: str) -> list[dg.AssetMaterialization]:
@@ -79,14 +77,14 @@ def test_a_sync_outside_dagster_is_recorded_once_with_the_metadata_of_our_own(
     scripted.script = {"contacts": [people(3)]}
     before = _now()
     assert client.outcome(client.start(_request(row), datetime.now(UTC))).is_success
-    cursor, _ = _observe(instance, before)
+    cursor = _observe(instance, before)
     (seen,) = _events(instance, PEOPLE, tenant)
     assert seen.metadata["created"].value == 3
-    assert sense(instance, OBSERVER, cursor=cursor).skip_message
+    assert sense(instance, OBSERVER, cursor=cursor).skip_message == NONE
     _observe(instance, before)  # the cursor was lost
     assert len(_events(instance, PEOPLE, tenant)) == 1
     own = materialized(materialize(tenant, sync_type="full"), instance)["canonical/people"]
-    assert set(own.metadata) - {"preview"} == set(seen.metadata)
+    assert set(own.metadata) - {"preview", "dagster/partition_row_count"} == set(seen.metadata)
 
 
 @pytest.mark.usefixtures("worker")
@@ -145,7 +143,7 @@ def test_a_sync_of_our_own_run_is_left_to_it_unless_the_run_died(
     run = instance.create_run_for_job(_ours, status=dg.DagsterRunStatus.STARTED, tags={SYNC_AT_TAG: "x"})
     before = _now()
     assert client.outcome(client.start(_request(row, run.run_id), datetime.now(UTC))).is_success
-    cursor, _ = _observe(instance, before)
+    cursor = _observe(instance, before)
     assert _events(instance, CONTACTS, tenant) == []
     instance.report_run_failed(run)
     _observe(instance, cursor)
@@ -160,9 +158,16 @@ def test_a_failed_sync_outside_dagster_is_an_observation_with_its_reason(
     scripted.script = {"contacts": [Broken("odd_page", "The vendor's page made no sense.")]}
     before = _now()
     client.outcome(client.start(_request(row), datetime.now(UTC)))
-    _, seen = _observe(instance, before)
-    said = [e for e in seen if isinstance(e, dg.AssetObservation) and e.partition == tenant]
-    assert ["made no sense" in str(each.description) for each in said] == [True]
+    _observe(instance, before)
+    said = [
+        str(record.asset_observation.description)
+        for stream in STREAMS[row.type]
+        for record in instance.fetch_observations(
+            dg.AssetRecordsFilter(raw_key(row.type, stream.name), asset_partitions=[tenant]), limit=5
+        ).records
+        if record.asset_observation
+    ]
+    assert ["made no sense" in each for each in said] == [True]
     assert _events(instance, CONTACTS, tenant) == []
     assert _events(instance, dg.AssetKey(["salesforce", "raw", "leads"]), tenant)
 

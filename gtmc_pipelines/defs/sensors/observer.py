@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gtmc_pipelines.storage.sync_history import SyncLog
 
 EVENTS_A_TICK = 300
+NONE = "No sync has ended outside Dagster since the last look."
 _MOST_ASSETS = 10  # of one connector type
 _FINISHED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 
@@ -63,9 +64,10 @@ def observer_sensor(types: tuple[ConnectorType, ...]) -> dg.SensorDefinition:
         with gtmc.open() as platform:
             memory = Memory.of(context.cursor)
             logs = _ended(context.instance, platform, memory)
-            events = _events(context.instance, platform, _to_be_shown(platform, logs, types), memory)
-        reason = None if events else "No sync has ended outside Dagster since the last look."
-        return dg.SensorResult(asset_events=events, cursor=memory.as_text(), skip_reason=reason)
+            recorded = _record(context.instance, platform, _to_be_shown(platform, logs, types), memory)
+        return dg.SensorResult(
+            cursor=memory.as_text(), skip_reason=f"Recorded {recorded} events." if recorded else NONE
+        )
 
     return syncs_outside_dagster
 
@@ -103,18 +105,24 @@ def _to_be_shown(platform: Platform, logs: "list[SyncLog]", types: tuple[Connect
     return [log for log in logs if (log.connector, log.tenant_id) in shown]
 
 
-def _events(
-    instance: dg.DagsterInstance, platform: Platform, logs: "list[SyncLog]", memory: Memory
-) -> list[AssetEvent]:
-    """Events of the first logs, as many as a tick takes; the others are put off."""
-    events: list[AssetEvent] = []
+def _record(instance: dg.DagsterInstance, platform: Platform, logs: "list[SyncLog]", memory: Memory) -> int:
+    """Store the events of the first logs, as many as a tick takes, and put off the others; how many there were.
+
+    Here and not in the sensor's result: a run may be about to record the same sync.
+    """
+    from gtmc_pipelines.storage.recording import recording
+
+    recorded = 0
     memory.later = []
     for log in logs:
-        if len(events) + _MOST_ASSETS > EVENTS_A_TICK:
+        if recorded + _MOST_ASSETS > EVENTS_A_TICK:
             memory.later.append(str(log.workflow_id))
             continue
-        events += _events_of(instance, platform, log)
-    return events
+        with recording(platform.database, [str(log.workflow_run_id)]):
+            for event in _events_of(instance, platform, log):
+                instance.report_runless_asset_event(event)
+                recorded += 1
+    return recorded
 
 
 def _events_of(instance: dg.DagsterInstance, platform: Platform, log: "SyncLog") -> list[AssetEvent]:
