@@ -4,10 +4,17 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import Field
+
+from gtmc_pipelines.defs.jobs import full_sync_job, sync_job
+from gtmc_pipelines.defs.recording import streams_of_assets
+from gtmc_pipelines.model.connector_types import ConnectorType
+
+if TYPE_CHECKING:
+    from gtmc_pipelines.storage.dagster_events import Ours
 
 _BATCH = 10_000
 
@@ -15,7 +22,11 @@ _BATCH = 10_000
 class RetentionConfig(dg.Config):
     """How long events are kept, in days."""
 
-    operational_days: int = Field(default=14, ge=1, description="Log lines and step events of runs.")
+    operational_days: int = Field(
+        default=14,
+        ge=1,
+        description="Log lines and step events of runs, and answers of checks that a newer one replaced.",
+    )
     history_days: int = Field(
         default=90, ge=1, description="Materializations that a newer one of their partition has replaced."
     )
@@ -23,24 +34,32 @@ class RetentionConfig(dg.Config):
 
 @dg.op(description="Deletes old rows of Dagster's event log, in small transactions.")
 def purge_event_log(context: dg.OpExecutionContext, config: RetentionConfig) -> None:
-    """Every partition keeps its newest materialization, so no status and no latest value is ever lost."""
-    from gtmc_pipelines.storage.dagster_events import purge_operational, purge_superseded
+    """Every partition keeps its newest materialization and every check its newest answer, so no status is ever lost.
+
+    Other teams' runs and assets in the same Dagster are left alone.
+    """
+    from gtmc_pipelines.storage import dagster_events as events
 
     storage = context.instance.event_log_storage
     if "Postgres" not in type(storage).__name__:
         context.log.warning("Dagster's events are not in PostgreSQL here: nothing was deleted.")
         return
     now = datetime.now(UTC)
-    operational = _all_of(storage, purge_operational, now - timedelta(days=config.operational_days))
-    superseded = _all_of(storage, purge_superseded, now - timedelta(days=config.history_days))
-    context.log.info(f"{operational:,} operational events and {superseded:,} superseded asset events were deleted.")
-    context.add_output_metadata({"operational": operational, "superseded": superseded})
+    operational_until, history_until = (now - timedelta(days=d) for d in (config.operational_days, config.history_days))
+    counts = {
+        "operational": _all_of(storage, events.purge_operational, operational_until),
+        "answers_of_checks": _all_of(storage, events.purge_answers, operational_until),
+        "superseded": _all_of(storage, events.purge_superseded, history_until),
+    }
+    context.log.info("Deleted: " + ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items()))
+    context.add_output_metadata(counts)
 
 
 @dg.job(
     name="event_log_retention",
-    description="Keeps Dagster's database small: log lines for 14 days, superseded asset events for 90. The newest "
-    "materialization of every partition stays. Change the days in the schedule's config.",
+    description="Keeps Dagster's database small: log lines and answers of checks for 14 days, superseded asset events "
+    "for 90. The newest materialization of every partition and the newest answer of every check stay, and so does all "
+    "that isn't ours. Change the days in the schedule's config.",
     tags={"dagster/priority": "-1"},
 )
 def event_log_retention() -> None:
@@ -58,11 +77,20 @@ retention_schedule = dg.ScheduleDefinition(
 )
 
 
-def _all_of(storage: Any, purge: Callable[[Any, datetime, int], int], before: datetime) -> int:
-    total = 0
+def _all_of(storage: Any, purge: "Callable[[Any, Ours, datetime, int], int]", before: datetime) -> int:
+    total, ours = 0, _ours()
     while True:
         with storage.index_transaction() as connection:
-            deleted = purge(connection, before, _BATCH)
+            deleted = purge(connection, ours, before, _BATCH)
         total += deleted
         if deleted < _BATCH:
             return total
+
+
+def _ours() -> "Ours":
+    """Jobs and assets of every connector type, of those that are switched off here as well."""
+    from gtmc_pipelines.storage.dagster_events import Ours
+
+    jobs = [job(connector).name for connector in ConnectorType for job in (sync_job, full_sync_job)]
+    assets = [key.to_string() for connector in ConnectorType for key in streams_of_assets(connector)]
+    return Ours((*jobs, event_log_retention.name), tuple(assets))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,7 +17,8 @@ from gtmc_pipelines.defs.retention import RetentionConfig, event_log_retention
 pytestmark = pytest.mark.services
 
 TENANTS = dg.DynamicPartitionsDefinition(name="kept_tenants")
-KEY = dg.AssetKey("kept")
+KEY = dg.AssetKey(["salesforce", "raw", "contacts"])
+OTHERS = dg.AssetKey(["theirs", "contacts"])
 
 
 @pytest.fixture
@@ -31,9 +33,14 @@ def instance(postgres_url: str) -> Iterator[dg.DagsterInstance]:
         yield found
 
 
-@dg.asset(key=KEY, partitions_def=TENANTS)
-def kept() -> None:
-    pass
+@dg.asset(key=KEY, partitions_def=TENANTS, check_specs=[dg.AssetCheckSpec("fresh", asset=KEY)])
+def kept() -> Iterator[Any]:
+    yield dg.MaterializeResult(check_results=[dg.AssetCheckResult(check_name="fresh", passed=True)])
+
+
+@dg.asset(key=OTHERS, check_specs=[dg.AssetCheckSpec("fresh", asset=OTHERS)])
+def theirs() -> Iterator[Any]:
+    yield dg.MaterializeResult(check_results=[dg.AssetCheckResult(check_name="fresh", passed=True)])
 
 
 def _events(instance: dg.DagsterInstance) -> list[tuple[str | None, str | None]]:
@@ -46,7 +53,8 @@ def _events(instance: dg.DagsterInstance) -> list[tuple[str | None, str | None]]
 def _age(instance: dg.DagsterInstance, days: int) -> None:
     storage: EventLogStorage = instance.event_log_storage
     with storage.index_transaction() as connection:  # type: ignore[attr-defined]
-        connection.exec_driver_sql(f"UPDATE event_logs SET timestamp = timestamp - interval '{days} days'")
+        for table, column in (("event_logs", "timestamp"), ("asset_check_executions", "evaluation_event_timestamp")):
+            connection.exec_driver_sql(f"UPDATE {table} SET {column} = {column} - interval '{days} days'")
 
 
 def test_old_lines_go_and_the_newest_materialization_of_every_partition_stays(instance: dg.DagsterInstance) -> None:
@@ -75,3 +83,54 @@ def test_nothing_younger_than_asked_for_goes(instance: dg.DagsterInstance) -> No
         instance=instance, run_config=dg.RunConfig(ops={"purge_event_log": RetentionConfig(operational_days=1)})
     )
     assert set(before) <= set(_events(instance))
+
+
+def test_a_check_keeps_its_newest_answer_and_the_event_it_came_from(instance: dg.DagsterInstance) -> None:
+    instance.add_dynamic_partitions("kept_tenants", ["acme"])
+    for _ in range(3):
+        dg.materialize([kept], instance=instance, partition_key="acme")
+    _age(instance, 100)
+    newest = _answers(instance, KEY)[0]
+    assert event_log_retention.execute_in_process(instance=instance).success
+    assert _answers(instance, KEY) == [newest]
+    assert [kind for kind, _ in _events(instance) if "CHECK" in str(kind)] == ["ASSET_CHECK_EVALUATION"]
+    check = dg.AssetCheckKey(KEY, "fresh")
+    (summary,) = instance.event_log_storage.get_asset_check_summary_records([check]).values()
+    assert summary.last_check_execution_record is not None
+
+
+def test_runs_and_assets_of_others_are_left_alone(instance: dg.DagsterInstance) -> None:
+    for _ in range(2):
+        dg.materialize([theirs], instance=instance)
+    _nobodys.execute_in_process(instance=instance)
+    _age(instance, 400)
+    before, answers = _events(instance), _answers(instance, OTHERS)
+    assert event_log_retention.execute_in_process(instance=instance).success
+    assert Counter(before) - Counter(_events(instance)) == Counter()
+    assert _answers(instance, OTHERS) == answers
+    assert len(answers) == 2
+
+
+def test_old_lines_of_our_jobs_go_even_of_a_run_that_came_to_no_asset(instance: dg.DagsterInstance) -> None:
+    event_log_retention.execute_in_process(instance=instance)
+    _age(instance, 100)
+    assert "STEP_START" in dict(_events(instance))
+    result = event_log_retention.execute_in_process(instance=instance)
+    left = [entry.dagster_event_type for run in instance.get_runs() for entry in instance.all_logs(run.run_id)]
+    assert left.count(dg.DagsterEventType.STEP_START) == 1, "its own"
+    assert result.success
+
+
+def _answers(instance: dg.DagsterInstance, key: dg.AssetKey) -> list[int]:
+    records = instance.event_log_storage.get_asset_check_execution_history(dg.AssetCheckKey(key, "fresh"), limit=9)
+    return [record.id for record in records]
+
+
+@dg.op
+def _nothing() -> None:
+    pass
+
+
+@dg.job
+def _nobodys() -> None:
+    _nothing()
