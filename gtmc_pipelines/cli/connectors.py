@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import sys
 import webbrowser
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,13 +16,15 @@ from rich.markup import escape
 from gtmc_pipelines.cli.actor import cli_actor
 from gtmc_pipelines.cli.connector_files import apply, export
 from gtmc_pipelines.cli.connector_schedule import schedule
-from gtmc_pipelines.cli.console import AsJson, Tenant, console, emit, emit_json, errors
+from gtmc_pipelines.cli.console import AsJson, Tenant, console, emit, emit_json, errors, stoppable
 from gtmc_pipelines.cli.key_input import read_keys
+from gtmc_pipelines.cli.opening import opened
 from gtmc_pipelines.connectors.login import KeyLogin
+from gtmc_pipelines.connectors.loopback import WAIT_SECONDS
 from gtmc_pipelines.connectors.options import parse_options
 from gtmc_pipelines.connectors.registry import connector_type, login_of, options_of
 from gtmc_pipelines.model.errors import Misuse
-from gtmc_pipelines.settings import Settings, load_settings
+from gtmc_pipelines.model.records import Health
 from gtmc_pipelines.storage.connectors import (
     ConnectorRow,
     add_connector,
@@ -32,7 +32,7 @@ from gtmc_pipelines.storage.connectors import (
     list_connectors,
     require_connector,
 )
-from gtmc_pipelines.storage.engine import Database, open_database
+from gtmc_pipelines.storage.tenants import require_tenant
 from gtmc_pipelines.workflows import authorization
 
 group = typer.Typer(help="Connectors: one per vendor and tenant.", no_args_is_help=True)
@@ -41,7 +41,7 @@ Connector = Annotated[str, typer.Option("--connector", "-c", help="Type or id of
 KeyFile = Annotated[
     Path | None, typer.Option("--key-file", help="File with the API key; '-' reads stdin. Unset: a prompt.")
 ]
-_COLUMNS = ("tenant", "type", "name", "status", "last_sync_at", "last_sync_error", "id")
+_COLUMNS = ("tenant", "type", "status", "schedule", "last_sync_at", "last_sync_error")
 
 
 def register(app: typer.Typer) -> None:
@@ -65,7 +65,7 @@ def add(
     The key is tried at the vendor first; when it doesn't work, nothing is added.
     """
     kind = connector_type(type_)
-    with _opened() as (settings, database):
+    with opened() as (settings, database):
         login = login_of(kind)
         if key_file is not None and not isinstance(login, KeyLogin):
             raise Misuse("connected_in_browser", f"{kind.label} is connected in the browser, not by a key.")
@@ -82,8 +82,9 @@ def add(
         emit_json(_shown(row))
         return
     console.print(f"[green]✓[/green] {kind.label} added for {tenant}: {row.id}", highlight=False)
-    if row.status == "disconnected":
-        _say(f"Next: gtmc connectors connect --tenant {tenant} --connector {kind}")
+    if proven is not None:
+        _tell_health(proven.health)
+    _say(f"Next: {_after_adding(row)}")
 
 
 @group.command("connect")
@@ -96,7 +97,7 @@ def connect(
     as_json: AsJson = False,
 ) -> None:
     """Connect by a login in the browser, or by an API key from a file, stdin or a prompt."""
-    with _opened() as (settings, database):
+    with opened() as (settings, database), stoppable("Stopped; nothing was stored, the connector is as it was."):
         row = require_connector(database, tenant, connector)
         login = login_of(row.type)
         if isinstance(login, KeyLogin):
@@ -127,18 +128,19 @@ def connect(
         _say(f"scopes granted: {' '.join(done.scopes) or 'not stated'}; required: {' '.join(done.required_scopes)}")
     if "instance_url" in done.options:
         _say(f"instance: {done.options['instance_url']}")
-    for name, value in done.health.facts.items():
-        _say(f"{name.replace('_', ' ')}: {value}")
-    if not done.health.is_healthy:
+    if done.health.is_healthy:
+        _tell_health(done.health)
+    else:
         _say(f"Not tried yet. {done.health.detail}")
     if done.starts_over:
         _say("It may be another account now, so the next sync reads everything.")
+    _say(f"Next: {_after_connecting(row)}")
 
 
 @group.command("verify")
 def verify(tenant: Tenant, connector: Connector, as_json: AsJson = False) -> None:
     """Probe the vendor with the stored credentials."""
-    with _opened() as (settings, database):
+    with opened() as (settings, database):
         health = authorization.verify(
             settings, database, require_connector(database, tenant, connector), actor=cli_actor()
         )
@@ -146,8 +148,7 @@ def verify(tenant: Tenant, connector: Connector, as_json: AsJson = False) -> Non
         emit_json({"healthy": health.is_healthy, "url": health.url, "detail": health.detail, **health.facts})
         return
     console.print(f"[green]✓[/green] {health.detail}", highlight=False)
-    for name, value in health.facts.items():
-        _say(f"{name.replace('_', ' ')}: {value}")
+    _tell_health(health)
 
 
 @group.command("list")
@@ -156,15 +157,21 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """List connectors, of all tenants unless one is named."""
-    with _opened() as (_, database):
+    with opened() as (_, database):
+        if tenant is not None:
+            require_tenant(database, tenant)
         found = list_connectors(database, tenant)
-    emit([_shown(row, options=tenant is not None) for row in found], _COLUMNS, as_json=as_json, title="connectors")
+    shown = [_shown(row, options=tenant is not None) for row in found]
+    if not as_json:
+        shown = [{**row, "schedule": row["schedule"] or "default"} for row in shown]
+    add_one = f"Add one: gtmc connectors add --tenant {tenant or '<id>'} --type salesforce"
+    emit(shown, _COLUMNS, as_json=as_json, title="connectors", when_none=add_one)
 
 
 @group.command("show")
 def show(tenant: Tenant, connector: Connector, as_json: AsJson = False) -> None:
     """Show one connector with its settings, without its secrets."""
-    with _opened() as (_, database):
+    with opened() as (_, database):
         row = _shown(require_connector(database, tenant, connector))
     if as_json:
         emit_json(row)
@@ -177,27 +184,18 @@ def show(tenant: Tenant, connector: Connector, as_json: AsJson = False) -> None:
 @group.command("disconnect")
 def disconnect(tenant: Tenant, connector: Connector, as_json: AsJson = False) -> None:
     """Revoke the connection at the vendor and forget its secrets; synced rows stay."""
-    with _opened() as (settings, database):
+    with opened() as (settings, database):
         row = require_connector(database, tenant, connector)
         told = authorization.disconnect(settings, database, row, actor=cli_actor())
     if as_json:
         emit_json({"id": row.id, "status": "disconnected", "revocation": told})
     else:
         console.print(f"[green]✓[/green] {row.type.label} disconnected ({escape(told)}).", highlight=False)
+        _say(f"Its rows stay. To go on: {_command('connectors connect', row)}")
 
 
 def _asks_at_once(as_json: bool) -> bool:
     return sys.stdin.isatty() and not as_json
-
-
-@contextmanager
-def _opened() -> Iterator[tuple[Settings, Database]]:
-    settings = load_settings()
-    database = open_database(settings.required("database_url"), pool_size=2)
-    try:
-        yield settings, database
-    finally:
-        database.close()
 
 
 def _show(url: str, no_browser: bool, as_json: bool) -> None:
@@ -207,6 +205,31 @@ def _show(url: str, no_browser: bool, as_json: bool) -> None:
     stream.flush()
     if not no_browser and not webbrowser.open(url):
         errors.print("No browser could be started here; open the address yourself.", highlight=False)
+    minutes = f"{WAIT_SECONDS / 60:.0f} minutes"
+    errors.print(f"[dim]Waiting for the login, {minutes} at most; Ctrl-C gives up.[/dim]", highlight=False)
+
+
+def _after_adding(row: ConnectorRow) -> str:
+    """The command that comes next: a key is proven already, Office 365 wants its agreement first."""
+    if row.status != "disconnected":
+        return _after_connecting(row)
+    return (
+        f"gtmc o365 accept-dpa --tenant {row.tenant_id}" if row.type == "o365" else _command("connectors connect", row)
+    )
+
+
+def _after_connecting(row: ConnectorRow) -> str:
+    return f"{_command('mappings show', row)}, or at once: {_command('sync', row)}"
+
+
+def _command(name: str, row: ConnectorRow) -> str:
+    return f"gtmc {name} --tenant {row.tenant_id} --connector {row.type}"
+
+
+def _tell_health(health: Health) -> None:
+    _say(f"{health.url} was asked: {health.detail}")
+    for name, value in health.facts.items():
+        _say(f"{name.replace('_', ' ')}: {value}")
 
 
 def _say(text: str) -> None:

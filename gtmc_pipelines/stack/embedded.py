@@ -124,7 +124,7 @@ class Stack:
         if self.options.sandbox:
             self._sandbox = sandbox = SandboxPart(self.home)
             begin = self._begin(sandbox.spec, _VENDOR_LEVEL)
-            steps.append(Step("Sandbox", begin, sandbox.is_ready))
+            steps.append(Step("Sandbox", begin, sandbox.is_ready, finish=sandbox.write_keys))
         if self.options.worker:
             needs = ("Migrations", "Temporal namespace", "Sandbox")
             begin = self._begin(self._worker, _WORK_LEVEL)
@@ -206,4 +206,5 @@ class Stack:
             addresses = {"Dagster UI": self._dagster.url, **addresses}
         if self._sandbox is not None:
             addresses |= {f"Sandbox {name}": url for name, url in self._sandbox.addresses().items()}
+            addresses["Sandbox keys"] = str(self._sandbox.keys_folder)
         self.addresses = {**addresses, "Logs": str(self.home / "logs")}

@@ -22,6 +22,7 @@ class SandboxPart:
     def __init__(self, home: Path) -> None:
         self._home = home
         self._announcement_file = home / "sandbox.json"
+        self.keys_folder = home / "sandbox" / "keys"
         self.port = free_range(USUAL_PORTS["sandbox"], _PORTS)
 
     def spec(self) -> ChildSpec:
@@ -46,6 +47,22 @@ class SandboxPart:
             return dict(json.loads(self._announcement_file.read_text()))
         except (FileNotFoundError, ValueError):
             return {}
+
+    def write_keys(self) -> None:
+        """Put what a customer would be handed into files, for `--key-file`: `keys/acme/fathom.key` and so on.
+
+        `o365.domains` holds the domains the customer writes to, those `gtmc o365 domains add` takes.
+        """
+        for name, vendor in self.announcement().get("vendors", {}).items():
+            for account, held in vendor.get("credentials", {}).get("orgs", {}).items():
+                files = {
+                    f"{name}.key": held.get("api_key"),
+                    f"{name}.domains": " ".join(held.get("allowed_domains", ())),
+                }
+                for file, text in files.items():
+                    if text:
+                        (self.keys_folder / account).mkdir(parents=True, exist_ok=True)
+                        (self.keys_folder / account / file).write_text(f"{text}\n")
 
     def addresses(self) -> dict[str, str]:
         """Vendor name to its http address."""
