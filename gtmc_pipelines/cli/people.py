@@ -17,6 +17,7 @@ from gtmc_pipelines.storage import leases
 from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines.storage.person_erasure import Progress, erase_person
 from gtmc_pipelines.storage.person_search import Person, find_person, identify, plain_address
+from gtmc_pipelines.storage.tagged_addresses import find_tagged
 from gtmc_pipelines.storage.tenants import require_tenant
 from gtmc_pipelines.workflows.composition import key_ring
 
@@ -38,10 +39,12 @@ def register(app: typer.Typer) -> None:
 def find(tenant: Tenant, email: Email, external_ids: Ids = None, as_json: AsJson = False) -> None:
     """Count the rows that mention a person, by table and column. No value is shown."""
     with opened(pool_size=1) as (_, database):
-        found = find_person(database, tenant, _identified(database, tenant, email, external_ids))
+        person = _identified(database, tenant, email, external_ids)
+        found, tagged = find_person(database, tenant, person), find_tagged(database, tenant, person.email)
     if as_json:
-        emit_json({"tenant": tenant, "found": found})
+        emit_json({"tenant": tenant, "found": found, "tagged": tagged})
         return
+    _tell_tagged(tagged, "Not counted")
     if not found:
         console.print(f"Nothing that is kept of {tenant} mentions this person.", highlight=False)
         return
@@ -72,17 +75,29 @@ def erase(
         if not yes:
             confirm(tenant, "This erases the person for good; it can't be undone.")
         counts = erase_person(database, ring, tenant, person, actor=cli_actor(), progress=progress(as_json))
-        left = find_person(database, tenant, person)
+        left, tagged = find_person(database, tenant, person), find_tagged(database, tenant, person.email)
     if as_json:
-        emit_json({"tenant": tenant, "erased": counts, "left": left})
+        emit_json({"tenant": tenant, "erased": counts, "left": left, "tagged": tagged})
     else:
         emit([{"table": name, "rows": number} for name, number in counts.items()], ("table", "rows"), as_json=False)
         console.print(f"Proof: {sum(left.values())} mentions left in any text or jsonb column.", highlight=False)
+        _tell_tagged(tagged, "Not erased")
     if left:
         raise Misuse(
             "person_not_erased",
             f"The person is still mentioned in: {', '.join(left)}.",
             next_step="Change these by hand (a connector's options, an administrator's own log), and run it again.",
+        )
+
+
+def _tell_tagged(tagged: Mapping[str, int], what: str) -> None:
+    """Nobody is to take an address for found, or erased, that only looks like the one that was named."""
+    if tagged:
+        named = ", ".join(f"{tag or 'without a tag'} ({number:,})" for tag, number in tagged.items())
+        console.print(
+            f"[yellow]{what}[/yellow]: {sum(tagged.values()):,} mentions of addresses that differ only by a tag: "
+            f"{escape(named)}. Name each with --email.",
+            highlight=False,
         )
 
 

@@ -33,8 +33,12 @@ UNION SELECT source, person_id FROM intent_signals
 """
 
 # First the cheap test that nearly every row fails, then the exact one: joann@x.com is not ann@x.com.
-_MENTIONS = """((strpos(lower({text}), %(email)s) > 0 OR strpos(lower({text}), %(escaped)s) > 0)
+_MENTIONS = """(EXISTS (SELECT FROM unnest(%(spellings)s::text[]) AS s WHERE strpos(lower({text}), s) > 0)
   AND lower({text}) ~ %(pattern)s)"""
+
+# What stands before and after an address. jsonb writes a line's end as `\n`: its n is no letter.
+BEFORE = r"(^|[^[:alnum:]._+-]|\\[nrtbf]|\\u[0-9a-f]{4}|%[0-9a-f]{2})"
+AFTER = r"($|[^[:alnum:].-]|[.-]($|[^[:alnum:]]))"
 
 # In the table's own ids of people a short id is looked for too.
 _PERSON_IDS = {("people", "external_id"), ("activities", "person_external_id"), ("intent_signals", "person_id")}
@@ -60,7 +64,7 @@ class Person:
         return {
             "tenant": tenant_id,
             "email": self.email,
-            "escaped": self.email.replace("@", "%40"),
+            "spellings": _spellings(self.email),
             "pattern": _pattern(self.email),
             "keys": [f"{source}:{one}" for source, one in keys],
             "long_keys": [f"{source}:{one}" for source, one in keys if len(one) >= MIN_ID_CHARACTERS],
@@ -86,13 +90,18 @@ class Column:
         """The table's name, with its schema unless that is the ordinary one."""
         return self.table if self.schema == "public" else f"{self.schema}.{self.table}"
 
+    @property
+    def text(self) -> sql.Composed:
+        """The column's text, as an expression."""
+        words = _BYTES if self.name == "dead_letters" and self.column == "payload" else "{}::text"
+        return sql.SQL(words).format(sql.Identifier(self.column))
+
     def condition(self, source: sql.Composable) -> sql.Composed:
         """True for a row whose column mentions the person. Parameters are those of `Person.parameters`.
 
         `source` is the vendor whose ids are looked for: one vendor's id is another's number of anything.
         """
-        name = sql.Identifier(self.column)
-        text = sql.SQL(_BYTES if self.name == "dead_letters" and self.column == "payload" else "{}::text").format(name)
+        name, text = sql.Identifier(self.column), self.text
         parts = [sql.SQL(_MENTIONS).format(text=text)]
         if self.type.startswith("json"):
             parts.append(sql.SQL(_HOLDS_ID).format(text=text, source=source))
@@ -171,8 +180,18 @@ def _count(columns: list[Column]) -> sql.Composed:
     return sql.SQL("SELECT {} FROM {} WHERE tenant_id = %(tenant)s").format(counted, table)
 
 
+def escaped(text: str) -> str:
+    """A part of an address as a pattern of PostgreSQL."""
+    return re.sub(r"([^\w@])", r"\\\1", text)
+
+
 def _pattern(email: str) -> str:
-    """The address, where no other address begins or goes on. jsonb writes a line's end as `\\n`: its n is no letter."""
-    address = "".join(re.sub(r"([^\w@])", r"\\\1", character) for character in email).replace("@", "(@|%40)")
-    before = r"(^|[^[:alnum:]._+-]|\\[nrtbf]|\\u[0-9a-f]{4}|%[0-9a-f]{2})"
-    return rf"{before}{address}($|[^[:alnum:].-]|[.-]($|[^[:alnum:]]))"
+    """The address, where no other address begins or goes on."""
+    address = escaped(email).replace("@", "(@|%40)").replace(r"\+", r"(\+|%2b)")
+    return f"{BEFORE}{address}{AFTER}"
+
+
+def _spellings(email: str) -> list[str]:
+    """The address as it is, and as URLs write it."""
+    as_is_or_in_urls = [email, email.replace("@", "%40")]
+    return [*as_is_or_in_urls, *(text.replace("+", "%2b") for text in as_is_or_in_urls if "+" in text)]

@@ -42,11 +42,11 @@ class Marks:
         return self.is_whole(text) or any(self._is_theirs(found) for found in _addresses(text))
 
     def replaced(self, text: str) -> str:
-        """The text with their address blotted out; all of it when the address is hidden in an URL's escapes."""
+        """The text with their address blotted out; all of it when the address is also hidden in an URL's escapes."""
         if self.is_whole(text):
             return ERASED
         masked = ADDRESS.sub(lambda m: ERASED if self._is_theirs(m[0]) else m[0], text)
-        return ERASED if masked == text and self.is_in(text) else masked
+        return ERASED if self.is_in(masked) else masked
 
     def _is_theirs(self, found: str) -> bool:
         found = found.lower()
@@ -150,5 +150,5 @@ def _texts(value: Any) -> Iterator[str]:
 def _addresses(text: str) -> Iterator[str]:
     if "@" in text:
         yield from ADDRESS.findall(text)
-    if "%40" in text:
+    if "%40" in text or "%2b" in text.lower():
         yield from ADDRESS.findall(unquote(text))

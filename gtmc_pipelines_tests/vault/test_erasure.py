@@ -23,6 +23,7 @@ ANN = Marks(lambda address: address == "ann@x.com", lambda text: text == "003ANN
         "https://shop.test/?email=ann%40x.com&b=1",
         "https://shop.test/?q=to%3Dann%40x.com",
         "'ann@x.com'",
+        "ann@x.com, unsubscribe: https://shop.test/?email=ann%40x.com",
         "003ANN000001",
     ],
 )
@@ -31,6 +32,16 @@ def test_every_way_to_write_the_address_is_found_and_blotted_out(text: str) -> N
     masked = without({"a": {"b": text}}, ANN)
     assert not mentions(masked, ANN)
     assert ERASED in masked["a"]["b"]
+
+
+@pytest.mark.parametrize(
+    "text", ["ann+b@x.com", "Ann%2Bb%40X.com", "ann%2bb@x.com", "ann+b@x.com or ?to=ann%2Bb@x.com"]
+)
+def test_an_address_with_a_tag_is_found_however_an_url_writes_it(text: str) -> None:
+    tagged = Marks(lambda address: address == "ann+b@x.com", lambda text: False)
+    assert mentions(text, tagged)
+    assert not mentions(without({"a": text}, tagged), tagged)
+    assert not mentions(text, ANN)
 
 
 @pytest.mark.parametrize("text", ["joann@x.com", "ann@x.com.au", "ann@xx.com", "j.ann@x.com", "ann at x.com", ""])

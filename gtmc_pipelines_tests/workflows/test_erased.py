@@ -101,6 +101,42 @@ def test_an_erased_person_is_gone_and_three_full_syncs_do_not_bring_them_back(sy
     assert {each["name"] for each in select(synced, "SELECT name FROM accounts")} == {"Shop of [erased]", "Bakery"}
 
 
+def test_addresses_that_differ_only_by_a_tag_are_told_and_not_erased(synced: Stage) -> None:
+    news, hr = "Ann.Lee+News@people.test", "ann.lee+hr@people.test"
+    others = f"joann.lee+a@people.test ann.lee+b@people.test.example ann.lee+c@other.test {ANN}"
+    synced.connector.script = {
+        "accounts": [
+            [
+                record("001C", Name="ann.lee%2Bnews@people.test or q=ann.lee%2Bnews%40people.test"),
+                record("001D", Name=others),
+            ]
+        ],
+        "contacts": [
+            [record("003TAG", Name="Lee", Email=news, Note=f"{hr},{news} u=ann.lee%2Bhr%40people.test\nor {hr}")]
+        ],
+    }
+    assert synced.sync().is_success
+    here = ("-t", synced.tenant, "--email", ANN)
+    tagged = {"+hr": 1, "+news": 4}  # raw contact; people, raw contact, account, raw account
+    assert gtmc("people", "find", *here)["tagged"] == tagged
+    shown = CliRunner().invoke(app, ["people", "erase", *here, "--yes"]).output
+    assert "Proof: 0 mentions left" in shown
+    assert "Not erased: 5 mentions of addresses that differ only by a tag: +hr (1), +news (4). Name each" in shown
+    assert "ann.lee" not in shown.lower()
+    assert gtmc("people", "find", "-t", synced.tenant, "--email", hr)["tagged"] == {"+news": 4}
+    for address in (news, hr):
+        assert gtmc("people", "erase", "-t", synced.tenant, "--email", address, "--yes")["left"] == {}
+    assert gtmc("people", "find", *here) == {"tenant": synced.tenant, "found": {}, "tagged": {}}
+
+
+def test_who_is_named_with_a_tag_is_told_of_the_address_without_one(synced: Stage) -> None:
+    told = gtmc("people", "find", "-t", synced.tenant, "--email", "ann.lee+x@people.test")
+    assert told["found"] == {}
+    assert told["tagged"] == {"": 5}  # accounts, people, raw account, two raw contacts
+    shown = CliRunner().invoke(app, ["people", "find", "-t", synced.tenant, "--email", "ann.lee+x@people.test"]).output
+    assert "differ only by a tag: without a tag (5)" in shown
+
+
 def test_an_erased_person_does_not_come_back_under_another_id_or_with_another_address(synced: Stage) -> None:
     gtmc("people", "erase", "-t", synced.tenant, "--email", ANN, "--yes")
     synced.connector.script = {
