@@ -53,6 +53,12 @@ _RAW = """
 SELECT external_id, payload::text AS payload, source_updated_at, deleted, batch_id, extracted_at FROM {raw}
  WHERE tenant_id = %(tenant)s AND external_id = ANY (%(ids)s)
 """
+# A worker taken for dead may still be writing this very page: it is waited for, and what it tried is not tried again.
+_LOCK = f"""
+SELECT external_id, replayed_at IS NULL AND last_seen_at < (
+         SELECT started_at FROM sync_logs WHERE tenant_id = %(tenant)s AND id = %(sync_log)s) AS is_waiting
+  FROM dead_letters WHERE {_OURS} AND external_id = ANY (%(ids)s) AND stage <> 'read' ORDER BY id FOR UPDATE
+"""  # noqa: S608 - put together from constants
 # A letter whose record now fails at another stage stays the same letter, where that stage has none yet.
 _MOVE = f"""
 UPDATE dead_letters d SET stage = n.stage
@@ -170,6 +176,11 @@ class _Replay(Rewrite):
         prepared = replace(prepared, hashes=dict.fromkeys(prepared.hashes, UNMAPPED))
         super().__init__(connection, plan, batch, prepared, isolate=isolate)
 
+    def _keys(self) -> list[str]:
+        self._batch, self._prepared = _still_waiting(self._connection, self._plan.target, self._batch, self._prepared)
+        self._counts = Counts(read=self._batch.read, skipped=self._batch.skipped)
+        return super()._keys()
+
     def _stored(self, keys: list[str]) -> Collection[str]:
         return self._plan.raw.stored_hashes(self._connection, keys) if self._batch.is_kept else super()._stored(keys)
 
@@ -198,6 +209,7 @@ class LetterReplay(BatchWriter):
     def _dead_letter(self, connection: psycopg.Connection[Any], batch: Batch, prepared: Prepared, cause: str) -> Counts:
         assert isinstance(batch, LetterBatch)
         batch_id, _ = bookkeeping.begin(connection, self._target)
+        batch, prepared = _still_waiting(connection, self._target, batch, prepared)
         refused = f"refused {ATTEMPTS} times: {cause}"
         letters = [NewLetter(key, "write", "batch_failed", refused) for key in prepared.newest]
         if batch.is_kept:
@@ -205,6 +217,19 @@ class LetterReplay(BatchWriter):
         _settle(connection, self._target, batch, batch_id, prepared.newest, letters, ())
         counts = Counts(read=batch.read, failed=len(letters), skipped=batch.skipped)
         return _count(connection, self._target, batch, counts)
+
+
+def _still_waiting(
+    connection: psycopg.Connection[Any], target: BatchTarget, batch: LetterBatch, prepared: Prepared
+) -> tuple[LetterBatch, Prepared]:
+    """What is left of a batch that somebody else may have tried in this sync's name; its letters are locked."""
+    ids = [*prepared.newest, *batch.erased]
+    found = rows(connection, _LOCK, _key(target) | {"sync_log": target.sync_log_id, "ids": ids})
+    waiting = {each["external_id"] for each in found if each["is_waiting"]}
+    newest = {key: record for key, record in prepared.newest.items() if key in waiting}
+    erased = [key for key in batch.erased if key in waiting]
+    batch = replace(batch, records=list(newest.values()), erased=erased, skipped=len(erased))
+    return batch, replace(prepared, newest=newest)
 
 
 def _settle(

@@ -76,7 +76,7 @@ class Rewrite(BatchTransaction):
         """As `BatchTransaction.run`."""
         target, connection = self._plan.target, self._connection
         self._batch_id, self.transaction_id = bookkeeping.begin(connection, target)
-        keys = list(self._prepared.newest)
+        keys = self._keys()
         if keys:
             self._plan.stage.make(connection)
             stored = self._stored(keys)
@@ -84,6 +84,10 @@ class Rewrite(BatchTransaction):
         self._add(failed=len(self._letters))
         resolved = self._keep_books(open_letters)
         return Written(self._counts, frozenset(letter.external_id for letter in self._letters), resolved)
+
+    def _keys(self) -> list[str]:
+        """Ids of the records to write."""
+        return list(self._prepared.newest)
 
     def _stored(self, keys: list[str]) -> Collection[str]:
         """Which of them the raw extract holds already."""

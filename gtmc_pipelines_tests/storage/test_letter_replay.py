@@ -202,6 +202,19 @@ def test_a_batch_refused_three_times_more_keeps_its_records(scene: Scene, postgr
     assert again(scene) == Counts(read=2, created=2)
 
 
+def test_a_page_that_a_worker_taken_for_dead_has_written_is_not_counted_twice(scene: Scene) -> None:
+    scene.write(record("a", 1, first_name="Ann", reject=True), record("b", 1, first_name="Bo", reject=True))
+    target = later(scene)
+    page = LetterBatch(waiting_records(scene.database, target).of_raw, None)
+    with (
+        LetterReplay(scene.database, target, [Lenient()]) as dead,
+        LetterReplay(scene.database, target, [FieldMapper()]) as alive,
+    ):
+        assert dead.write(page) == Counts(read=2, created=2)
+        assert alive.write(page) == Counts()
+    assert set(letters(scene).values()) == {(1, "written")}
+
+
 def test_only_the_letters_named_are_tried(scene: Scene) -> None:
     scene.write(*(record(key, 1, first_name=key, reject=True) for key in "abcde"))
     ids = [each["id"] for each in scene.select("SELECT id FROM dead_letters WHERE external_id IN ('b', 'd')")]
