@@ -140,6 +140,13 @@ class Page:
         """Whether such an element is visible now."""
         return bool(self.run(f"(...given) => !!({_FIND})(...given)", selector, text, exact))
 
+    def link_to(self, text: str) -> str:
+        """Where the link with this in its text leads."""
+        find = "(text) => [...document.links].filter(a => a.innerText.includes(text)).map(a => a.href)[0] || ''"
+        found: list[str] = []
+        self.wait(lambda: bool(found.append(str(self.run(find, text))) or found[-1]), f"a link to {text}")
+        return found[-1]
+
     @property
     def path(self) -> str:
         """The page's address below its host."""

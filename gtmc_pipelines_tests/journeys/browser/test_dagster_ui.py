@@ -29,10 +29,13 @@ def test_the_graph_shows_raw_extracts_canonical_tables_and_where_they_come_from(
     stage: Stage, page: Page, shoot: Shoot
 ) -> None:
     page.goto(stage.url(GRAPH))
-    page.sees("contacts", "opportunities", "people", "activities", "Salesforce", "Postgres", "temporal")
+    page.sees("contacts", "opportunities", "people", "activities", "Salesforce", "Postgres")
     shoot("graph")
     page.goto(stage.url(PEOPLE))
-    page.sees("Salesforce in the canonical people", "How to run it.", "non-nullable", "E-mail address, lower case")
+    page.sees(
+        "Salesforce in the canonical people", "How to run it.", "non-nullable", "Open its default mapping in editor"
+    )
+    page.sees("E-mail address, lower case. By default from contacts.Email, leads.Email")
     shoot("asset")
 
 
@@ -53,6 +56,9 @@ def test_one_tenant_is_synced_and_its_page_says_what_happened(stage: Stage, page
     shoot("sync-one-partition")
     assert "@" in page.text
     assert ".example.com" not in page.text.replace("•••.example", "")
+    page.goto(page.link_to(str(log.workflow_id)))
+    page.sees(str(log.workflow_id), "open_sync", "sync_segment", "finalize")
+    shoot("sync-one-workflow")
 
 
 def test_a_backfill_of_three_tenants_is_three_full_syncs(stage: Stage, page: Page, shoot: Shoot) -> None:
