@@ -15,6 +15,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+import yaml
 
 from gtmc_pipelines.model.connector_types import ConnectorType
 from gtmc_pipelines.model.errors import Misuse
@@ -23,6 +24,7 @@ from gtmc_pipelines.vault.keyring import KeyRing, SealContext, generate_key_hex
 from gtmc_pipelines.workflows.inputs import SyncOutcome
 from gtmc_pipelines_tests.defs.reading import sentence
 from gtmc_pipelines_tests.defs.sensing import sense
+from gtmc_pipelines_tests.house.rules import ROOT
 from gtmc_pipelines_tests.journeys.canaries import Place, files, tables
 from gtmc_pipelines_tests.journeys.canary_people import People, seen_at
 from gtmc_pipelines_tests.journeys.canary_scene import ORG, PASSWORD, TENANT, Scene, here, opened
@@ -203,7 +205,7 @@ def _erased(scene: Scene) -> str:
 
 def _dagster(scene: Scene, story: Story) -> None:
     """A run of each connector that succeeds, one that doesn't, the alert about that, and what commands say of it."""
-    storage = {"storage": {"postgres": {"postgres_url": {"env": "DAGSTER_PG_URL"}}}}
+    storage = {"storage": yaml.safe_load((ROOT / "dagster.yaml").read_text())["storage"]}
     folder = scene.home / "dagster"
     folder.mkdir()
     with _webhook(scene) as take, dg.instance_for_test(temp_dir=str(folder), overrides=storage) as instance:
