@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from gtmc_pipelines.storage.o365 import accept_dpa, withdraw_dpa
 from gtmc_pipelines.storage.read_models import due_connectors
 from gtmc_pipelines.vault.keyring import KeyRing, generate_key_hex
 from gtmc_pipelines.vault.secret import Secret
-from gtmc_pipelines.workflows.activities import open_sync
+from gtmc_pipelines.workflows.activities import open_sync, renormalize
 from gtmc_pipelines.workflows.authorization import Connected, Proven, connect_by_keys
 from gtmc_pipelines.workflows.inputs import SyncRequest
 from gtmc_pipelines_tests.workflows.conftest import Stage
@@ -138,17 +139,22 @@ def test_a_connector_that_is_disconnected_during_a_sync_stays_so(stage: Stage) -
     assert (stage.ids(), _cursors(stage), stage.lease) == (kept, [], None)
 
 
-def test_a_connector_that_is_disconnected_just_as_a_sync_begins_stays_so(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("opening", [open_sync, renormalize], ids=["sync", "re-normalisation"])
+def test_a_connector_that_is_disconnected_just_as_something_begins_stays_so(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, opening: ModuleType
 ) -> None:
     chosen = open_sync.selected_streams
 
     def disconnecting(request: SyncRequest) -> Any:
-        connector_states.disconnect(stage.database, stage.tenant, stage.row.id, actor="anna")
+        if stage.status is not ConnectorStatus.DISCONNECTED:
+            connector_states.disconnect(stage.database, stage.tenant, stage.row.id, actor="anna")
         return chosen(request)
 
-    monkeypatch.setattr(open_sync, "selected_streams", disconnecting)
-    assert stage.sync().error_code == "not_connected"
+    monkeypatch.setattr(opening, "selected_streams", disconnecting)
+    if opening is open_sync:
+        assert stage.sync().error_code == "not_connected"
+    else:  # it needs no credentials
+        assert stage.client.outcome(stage.client.renormalize(stage.request(), datetime.now(UTC))).is_success
     assert (stage.status, stage.now.last_sync_error) == (ConnectorStatus.DISCONNECTED, None)
     assert stage.lease is None
 

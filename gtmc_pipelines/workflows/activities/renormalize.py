@@ -12,8 +12,8 @@ from gtmc_pipelines.model.connector_types import ConnectorStatus
 from gtmc_pipelines.model.phases import Outcome, Phase, SyncMode
 from gtmc_pipelines.storage import cursors, leases
 from gtmc_pipelines.storage.batch import Batch, BatchTarget
-from gtmc_pipelines.storage.connector_states import restore_status, set_status
-from gtmc_pipelines.storage.connectors import ConnectorRow, require_connector
+from gtmc_pipelines.storage.connector_states import restore_status, set_status, standing
+from gtmc_pipelines.storage.connectors import require_connector
 from gtmc_pipelines.storage.leases import Held
 from gtmc_pipelines.storage.renormalize import PAGE_RECORDS, Position, RawRewriter, raw_page, read_position
 from gtmc_pipelines.storage.sync_history import get_sync
@@ -35,11 +35,11 @@ _CANCELLED = FaultNote("Cancelled", "cancelled", "It was cancelled; what it had 
 def open_renormalize(services: Services, request: Request, workflow_id: str, owner_run: str) -> SyncPlan:
     """Take the connector's lease and open a log; or say who holds the lease. Needs no credentials."""
     require_consent(services.database, request)
-    row = require_connector(services.database, request.tenant_id, request.connector_id)
+    require_connector(services.database, request.tenant_id, request.connector_id)
     streams = tuple(stream.name for stream in selected_streams(request))
     dead_run: str | None = None
     while True:
-        opened = _take_and_open(services, request, row, workflow_id, owner_run, dead_run)
+        opened = _take_and_open(services, request, workflow_id, owner_run, dead_run)
         if not isinstance(opened, Held):
             return replace(opened, streams=streams)
         if services.is_running(opened):
@@ -105,7 +105,7 @@ def finalize_renormalize(services: Services, call: FinalizeRequest, workflow_id:
 
 
 def _take_and_open(
-    services: Services, request: Request, row: ConnectorRow, workflow_id: str, owner_run: str, dead_run: str | None
+    services: Services, request: Request, workflow_id: str, owner_run: str, dead_run: str | None
 ) -> SyncPlan | Held:
     tenant, connector = request.tenant_id, request.connector_id
     with services.database.tenant(tenant) as handle:
@@ -113,6 +113,7 @@ def _take_and_open(
         fence = leases.take(handle, tenant, connector, owner_run, workflow_id, dead_run, namespace=namespace)
         if isinstance(fence, Held):
             return fence
+        is_connected = standing(handle, tenant, connector).status is not ConnectorStatus.DISCONNECTED
         log_id = open_sync_log(
             handle,
             tenant,
@@ -124,7 +125,7 @@ def _take_and_open(
             requested_by=request.requested_by or None,
             dagster_run_id=request.dagster_run_id or None,
         )
-        if row.status is not ConnectorStatus.DISCONNECTED:
+        if is_connected:
             set_status(handle, tenant, connector, ConnectorStatus.SYNCING)
     return SyncPlan(fence, log_id, request.mode, datetime.now(UTC))
 
