@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from gtmc_pipelines.defs.checks.catalog import check_results, check_specs
+from gtmc_pipelines.defs.checks.verdict import summary
 from gtmc_pipelines.defs.columns import Mappings
 from gtmc_pipelines.defs.config import SyncConfig
 from gtmc_pipelines.defs.names import op_name, pool_name
@@ -33,8 +34,12 @@ def connector_assets(connector: ConnectorType, mappings: Mappings) -> dg.AssetsD
         # Dagster then names all those outputs in a line nobody can use.
         context.log.addFilter(lambda record: "did not yield or return expected outputs" not in str(record.msg))
         failure = run_syncs(context, config, resource) if context.selected_asset_keys else None
+        evaluations = []
         for evaluation in check_results(connector, context.selected_asset_check_keys, resource):
             context.log_event(evaluation)
+            evaluations.append(evaluation)
+        if evaluations:
+            context.log.info(summary(evaluations))
         yield from ()
         if failure is not None:
             raise failure

@@ -16,7 +16,7 @@ from gtmc_pipelines.defs.checks.catalog import CHECKS, subjects_of
 from gtmc_pipelines.defs.checks.connection import authentication, freshness, stuck_on_syncing
 from gtmc_pipelines.defs.checks.fields import drifted_fields, missing_fields
 from gtmc_pipelines.defs.checks.records import balance_sheet, failed_share, low_record_count
-from gtmc_pipelines.defs.checks.verdict import Finding, Verdict, evaluation
+from gtmc_pipelines.defs.checks.verdict import Finding, Verdict, evaluation, summary
 from gtmc_pipelines.model.connector_types import ConnectorStatus
 from gtmc_pipelines.model.entities import Entity
 from gtmc_pipelines.storage.connector_states import set_schedule
@@ -355,6 +355,22 @@ def test_an_evaluation_says_the_first_cause_lists_the_tenants_and_has_numbers_th
     assert len(table) == 24
     assert table[-1] == "… and 10 more."
     assert not stored.passed
+
+
+def test_a_runs_log_ends_with_how_many_checks_passed_and_which_did_not() -> None:
+    def found(name: str, *findings: Finding) -> dg.AssetCheckEvaluation:
+        return evaluation(dg.AssetKey("a"), name, Verdict(1, findings))
+
+    late = Finding("acme", "late.")
+    assert summary([found("freshness"), found("fields")]) == "All 2 checks passed."
+    told = summary([found("freshness", late), found("freshness", late), found("fields")])
+    assert told == "1 of 3 checks passed; failed: freshness on 2 assets."
+
+
+def test_the_table_of_findings_has_no_empty_columns() -> None:
+    stored = evaluation(dg.AssetKey("a"), "b", Verdict(1, [Finding("acme", "It broke: mend it.")]))
+    table = str(stored.metadata["findings"].value)
+    assert table.splitlines() == ["| tenant | what was seen |", "| --- | --- |", "| acme | It broke: mend it. |"]
 
 
 @pytest.mark.parametrize(

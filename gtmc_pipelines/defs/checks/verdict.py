@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,7 @@ import dagster as dg
 MANY_TENANTS = 5
 LARGE_SHARE = 0.05
 _ROWS_SHOWN = 20
+_COLUMNS = ("tenant", "stream", "what was seen", "what to do")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +99,27 @@ def unanswered(key: dg.AssetKey, name: str, error: Exception) -> dg.AssetCheckEv
     )
 
 
+def summary(evaluations: Sequence[dg.AssetCheckEvaluation]) -> str:
+    """One line for the end of a run's log, where the list of events opens: how many passed, and which did not."""
+    failed = Counter(evaluation.check_name for evaluation in evaluations if not evaluation.passed)
+    if not failed:
+        return f"All {len(evaluations)} checks passed."
+    named = ", ".join(
+        f"{name} on {count} {'asset' if count == 1 else 'assets'}" for name, count in sorted(failed.items())
+    )
+    return f"{len(evaluations) - failed.total()} of {len(evaluations)} checks passed; failed: {named}."
+
+
 def _table(findings: Sequence[Finding]) -> str:
-    lines = ["| tenant | stream | what was seen | what to do |", "|---|---|---|---|"]
-    for finding in findings[:_ROWS_SHOWN]:
-        cells = (finding.tenant, finding.stream, finding.seen, finding.remedy)
-        lines.append("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |")
+    """The first findings as a Markdown table, without columns that nothing is in."""
+    shown = [(found.tenant, found.stream, found.seen, found.remedy) for found in findings[:_ROWS_SHOWN]]
+    used = [number for number in range(len(_COLUMNS)) if any(row[number] for row in shown)]
+    lines = [_row(_COLUMNS[number] for number in used), _row("---" for _ in used)]
+    lines += [_row(row[number].replace("|", "\\|").replace("\n", " ") for number in used) for row in shown]
     if len(findings) > _ROWS_SHOWN:
         lines.append(f"\n… and {len(findings) - _ROWS_SHOWN:,} more.")
     return "\n".join(lines)
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"

@@ -92,6 +92,6 @@ def _waiting(blocked: "Sequence[ConsentStanding]") -> str:
         return "Every connected tenant has accepted the agreement."
     names = ", ".join(each.tenant_id for each in blocked[:_NAMED]) + (", …" if len(blocked) > _NAMED else "")
     return (
-        f"{len(blocked)} connected tenants have not accepted the data-processing agreement and are not synced: "
-        f"{names}. Accept it: gtmc o365 accept-dpa --tenant <tenant>"
+        f"Connected, but without an accepted data-processing agreement and not synced: {len(blocked)} "
+        f"({names}). Accept it: gtmc o365 accept-dpa --tenant <tenant>"
     )

@@ -33,7 +33,7 @@ def test_the_graph_shows_raw_extracts_canonical_tables_and_where_they_come_from(
     shoot("graph")
     page.goto(stage.url(PEOPLE))
     page.sees(
-        "Salesforce in the canonical people", "How to run it.", "non-nullable", "Open its default mapping in editor"
+        "Salesforce in the canonical people", "How to run it.", "non-nullable", "its default mapping", "in editor"
     )
     page.sees("E-mail address, lower case. By default from contacts.Email, leads.Email")
     shoot("asset")
@@ -145,7 +145,7 @@ def _lists_partitions(page: Page) -> bool:
 def _shows_findings(page: Page) -> bool:
     """Open the table of findings; the page draws itself again when the check has been answered, and closes it."""
     page.click("*", "[Show Markdown]")
-    return page.soon(lambda: "what to do" in page.text, 3)
+    return page.soon(lambda: "what was seen" in page.text, 3)
 
 
 def _are_partitions(stage: Stage, page: Page, connector: str, tenants: tuple[str, ...]) -> bool:
