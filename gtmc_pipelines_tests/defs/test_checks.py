@@ -204,7 +204,7 @@ def test_a_daily_sync_of_the_night_the_clocks_go_back_is_not_late(database: Data
 def test_re_normalising_hides_no_quota_that_is_waited_for(scene: CheckScene) -> None:
     deferred = scene.synced(40, contacts=sheet(1))
     scene.defer(deferred, scene.now + timedelta(hours=3))
-    scene.synced(1, mode="full", trigger="renormalize", contacts=sheet(1))
+    scene.synced(39, mode="full", trigger="renormalize", contacts=sheet(1))
     assert scene.found(freshness, CONTACTS) == []
 
 
