@@ -150,7 +150,7 @@ def in_words(changes: Mapping[str, Any]) -> str:
             told.append(f"{name}: {_brief(new)}")
         elif old != new:
             told.append(f"{name}: {_brief(old)} → {_brief(new)}")
-    text = "; ".join(told)
+    text = "; ".join(told) or "nothing else than before"
     return text if len(text) <= _LONGEST_CHANGE else text[: _LONGEST_CHANGE - 1] + "…"
 
 

@@ -227,7 +227,7 @@ def _command(name: str, row: ConnectorRow) -> str:
 
 
 def _tell_health(health: Health) -> None:
-    _say(f"{health.url} was asked: {health.detail}")
+    _say(f"asked: {health.url}")
     for name, value in health.facts.items():
         _say(f"{name.replace('_', ' ')}: {value}")
 

@@ -62,7 +62,7 @@ def rotate(
     else:
         _show(ring, census, dry_run)
     if census.unopened or (left and not dry_run):
-        raise _unfinished(census, left)
+        raise _unfinished(census, left, dry_run)
 
 
 def _reseal_all(database: Database, ring: KeyRing, *, is_quiet: bool) -> Resealed:
@@ -122,7 +122,8 @@ def _show(ring: KeyRing, census: Census, dry_run: bool) -> None:
         emit(_unopened(census)[:_SHOWN], ("tenant", "connector", "field", "code"), as_json=False, title="don't open")
     left = census.left(ring)
     if dry_run:
-        console.print(f"Dry run: {left:,} secrets would be sealed again, nothing was changed.", highlight=False)
+        due = left - len(census.unopened)
+        console.print(f"Dry run: {due:,} secrets would be sealed again, nothing was changed.", highlight=False)
     elif left == 0:
         _say(
             f"3 verify   all {census.sealed.total():,} stored secrets open and name key {ring.writes.key_id} only",
@@ -160,13 +161,13 @@ def _unopened(census: Census) -> list[dict[str, str]]:
     ]
 
 
-def _unfinished(census: Census, left: int) -> Misuse:
+def _unfinished(census: Census, left: int, dry_run: bool) -> Misuse:
     if census.unopened:
         first = min(census.unopened)
         return Misuse(
             "secrets_unopened",
             f"{len(census.unopened)} stored secrets don't open, the first is {first.field} of {first.connector} of"
-            f" tenant {first.tenant_id}. The others were dealt with.",
+            f" tenant {first.tenant_id}. {'Nothing was changed' if dry_run else 'The others were dealt with'}.",
             next_step="Add the key they were sealed with to CONNECTOR_ENCRYPTION_KEYS_RETIRED, or connect these again.",
         )
     return Misuse(

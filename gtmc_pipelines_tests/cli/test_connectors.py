@@ -326,3 +326,29 @@ def test_an_error_is_one_sentence_and_exit_status_one(added: str) -> None:
 def test_the_list_says_so_when_it_is_empty(org: Org, tenant: str) -> None:
     assert "none" in gtmc("connectors", "list", "--tenant", tenant).stdout
     assert json.loads(gtmc("connectors", "list", "--tenant", tenant, "--json").stdout) == []
+
+
+@pytest.mark.parametrize("words", ["connectors list", "syncs list", "audit list", "audit verify", "dead-letters list"])
+def test_a_list_of_a_tenant_there_is_not_says_so_and_names_the_near_one(org: Org, tenant: str, words: str) -> None:
+    refused = refusal(*words.split(), "--tenant", tenant[:-1])
+    assert refused.code == "unknown_tenant"
+    assert tenant in refused.next_step
+
+
+def test_a_misspelled_type_is_told_the_near_one(org: Org, tenant: str) -> None:
+    for words in (("connectors", "add", "--tenant", tenant, "--type"), ("syncs", "list", "--connector")):
+        assert "Did you mean salesforce?" in refusal(*words, "salesfroce").next_step
+
+
+def test_a_login_stopped_by_ctrl_c_says_that_nothing_was_stored_and_can_be_begun_again(
+    org: Org, tenant: str, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gtmc("connectors", "add", "--tenant", tenant, "--type", "salesforce")
+
+    def stop(_: str) -> bool:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("webbrowser.open", stop)
+    stopped = runner.invoke(app, ["connectors", "connect", *_here(tenant)])
+    assert (stopped.exit_code, "nothing was stored" in stopped.output) == (130, True)
+    assert require_connector(database, tenant, "salesforce").status == "disconnected"

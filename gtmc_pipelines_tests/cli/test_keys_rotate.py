@@ -96,6 +96,9 @@ def test_secrets_that_do_not_open_fail_it_by_name(own: Database, monkeypatch: py
     assert "24 stored secrets" in result.exception.sentence
     assert "access_token of salesforce of tenant tenant-00" in result.exception.sentence
     assert "unknown_sealing_key" in result.stdout
+    tried = rotate("--dry-run")
+    assert "0 secrets would be sealed again" in tried.stdout
+    assert "Nothing was changed" in str(tried.exception)
     assert key_id(NEW) not in [row["key"] for row in json.loads(rotate("--dry-run", "--json").stdout)["by_key"]]
 
 

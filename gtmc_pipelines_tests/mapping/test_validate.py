@@ -165,3 +165,11 @@ def test_a_misspelled_key_is_a_problem_and_not_passed_over() -> None:
         ("requried", "An entry has no such key; did you mean required?"),
         ("note", f"An entry has no such key; there are: {', '.join(KEYS)}."),
     ]
+
+
+def test_what_an_entry_lacks_is_missing_and_not_a_field_of_another_name() -> None:
+    problems = validate(Entity.ACCOUNT, [{"targetField": "name"}, {"sourceField": "Name"}], ["accounts"])
+    assert [(p.position, p.field, p.sentence) for p in problems if p.position] == [
+        (1, "sourceField", "It is missing."),
+        (2, "targetField", "It is missing."),
+    ]
