@@ -83,6 +83,10 @@ class StateSigner:
         if not self.memory.consume(_hash(content["n"]), now):
             raise _refused("oauth_state_used", "was used before")
 
+    def withdraw(self, state: str, now: datetime) -> None:
+        """Make a state that was issued here good for nothing, and forget it. One that is used up stays so."""
+        self.memory.consume(_hash(_decode(state.partition(".")[0])["n"]), now)
+
     def _signature(self, payload: str) -> str:
         return _encode(hmac.digest(self.key, b"gtmc oauth state\0" + payload.encode(), "sha256"))
 

@@ -9,12 +9,12 @@ from gtmc_pipelines.storage.statements import run
 
 
 def remember(database: Database, nonce_hash: bytes, tenant_id: str, connector_id: str, expires_at: datetime) -> None:
-    """Note a state that is being sent out, by the hash of its nonce; forget those long expired."""
+    """Note a state that is being sent out, by the hash of its nonce; forget those expired."""
     values = {"hash": nonce_hash, "tenant_id": tenant_id, "connector_id": connector_id, "expires_at": expires_at}
     with database.tenant(tenant_id) as connection:
         run(
             connection,
-            "DELETE FROM oauth_states WHERE tenant_id = %(tenant_id)s AND expires_at < now() - interval '1 day'",
+            "DELETE FROM oauth_states WHERE tenant_id = %(tenant_id)s AND expires_at < now()",
             values,
         )
         run(
@@ -26,11 +26,11 @@ def remember(database: Database, nonce_hash: bytes, tenant_id: str, connector_id
 
 
 def consume(database: Database, nonce_hash: bytes, tenant_id: str, connector_id: str, now: datetime) -> bool:
-    """Use a state up. True exactly once: False for one unknown, used, expired, or of another connector."""
+    """Use a state up; nothing of it is left. False for one unknown, used, expired, or of another connector."""
     with database.tenant(tenant_id) as connection:
         touched = run(
             connection,
-            "UPDATE oauth_states SET used_at = %(now)s WHERE nonce_hash = %(hash)s AND tenant_id = %(tenant_id)s"
+            "DELETE FROM oauth_states WHERE nonce_hash = %(hash)s AND tenant_id = %(tenant_id)s"
             " AND connector_id = %(connector_id)s AND used_at IS NULL AND expires_at > %(now)s",
             {"hash": nonce_hash, "tenant_id": tenant_id, "connector_id": connector_id, "now": now},
         )

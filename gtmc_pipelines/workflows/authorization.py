@@ -77,9 +77,13 @@ def connect_in_browser(
     signer = StateSigner(secrets.token_bytes(32), _States(database, row))
     with LoopbackListener(*_callback(settings, row.type)) as listener:
         state = signer.issue(row.tenant_id, row.id, datetime.now(UTC))
-        show(login.authorize_url(composed, listener.redirect_uri, state, pkce, login_hint))
-        callback = listener.wait(wait_seconds)
-    signer.redeem(callback.state, row.tenant_id, row.id, datetime.now(UTC))
+        try:
+            show(login.authorize_url(composed, listener.redirect_uri, state, pkce, login_hint))
+            callback = listener.wait(wait_seconds)
+            signer.redeem(callback.state, row.tenant_id, row.id, datetime.now(UTC))
+        except BaseException:  # Ctrl-C too: a login that was broken off leaves nothing
+            signer.withdraw(state, datetime.now(UTC))
+            raise
     grant = login.exchange(composed, callback, listener.redirect_uri, pkce)
     if grant.missing_scopes:
         raise Reauthorize(

@@ -352,3 +352,5 @@ def test_a_login_stopped_by_ctrl_c_says_that_nothing_was_stored_and_can_be_begun
     stopped = runner.invoke(app, ["connectors", "connect", *_here(tenant)])
     assert (stopped.exit_code, "nothing was stored" in stopped.output) == (130, True)
     assert require_connector(database, tenant, "salesforce").status == "disconnected"
+    with database.tenant(tenant) as handle:
+        assert handle.exec_driver_sql("SELECT count(*) FROM oauth_states").scalar_one() == 0
