@@ -21,6 +21,7 @@ from gtmc_pipelines.workflows.inputs import (
 
 _OVERLAP = timedelta(minutes=2)  # visibility stores of production servers lag behind
 _FIRST_LOOK = timedelta(hours=24)
+_HALVINGS = 30  # 24 hours to a tenth of a millisecond
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,8 @@ async def closed_since(client: Client, cursor: str | None, *, limit: int = 200) 
     """At most `limit` syncs closed since `cursor` (None: in the last 24 hours), none twice, none missed.
 
     Looks back two minutes before the newest closing it has given and remembers the runs given in
-    that window, so that a store that shows closings late loses none.
+    that window, so that a store that shows closings late loses none. However many have closed since,
+    few more than it gives are listed; the store counts the others.
     """
     saved = json.loads(cursor) if cursor else {}
     high = datetime.fromisoformat(saved["high"]) if saved else datetime.now(UTC) - _FIRST_LOOK
@@ -60,6 +62,9 @@ async def closed_since(client: Client, cursor: str | None, *, limit: int = 200) 
         f"WorkflowType IN ('{SYNC_WORKFLOW}', '{RENORMALIZE_WORKFLOW}') AND ExecutionStatus != 'Running' "
         f"AND ExecutionStatus != 'ContinuedAsNew' AND CloseTime > '{_iso(high - _OVERLAP)}'"
     )
+    until = await _until(client, query, high - _OVERLAP, len(seen) + limit)
+    if until is not None:
+        query += f" AND CloseTime <= '{_iso(until)}'"
     found = [run async for run in client.list_workflows(query, page_size=1000) if run.run_id not in seen]
     page = sorted((_closed(run) for run in found), key=lambda sync: (sync.closed_at, sync.run_id))[:limit]
     for sync in page:
@@ -68,6 +73,28 @@ async def closed_since(client: Client, cursor: str | None, *, limit: int = 200) 
     floor = _iso(high - _OVERLAP)
     kept = {run: at for run, at in seen.items() if at >= floor}
     return ClosedSyncs(tuple(page), json.dumps({"high": high.isoformat(), "seen": kept}))
+
+
+async def _until(client: Client, query: str, since: datetime, enough: int) -> datetime | None:
+    """Where `query` may stop so as to find at least `enough`, and no more than twice as many; None: nowhere."""
+
+    async def count(end: datetime) -> int:
+        return (await client.count_workflows(f"{query} AND CloseTime <= '{_iso(end)}'")).count
+
+    before, until = since, datetime.now(UTC) + _FIRST_LOOK  # the server's clock may be ahead
+    found = (await client.count_workflows(query)).count
+    if found <= 2 * enough:
+        return None
+    for _ in range(_HALVINGS):
+        if found <= 2 * enough:
+            break
+        middle = before + (until - before) / 2
+        closed = await count(middle)
+        if closed >= enough:
+            until, found = middle, closed
+        else:
+            before = middle
+    return until
 
 
 def _closed(run: WorkflowExecution) -> ClosedSync:

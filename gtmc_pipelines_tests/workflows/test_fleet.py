@@ -136,15 +136,17 @@ def test_in_a_namespace_that_is_not_there_no_workflow_counts_as_ended(stage: Sta
     assert stage.client.outcome(handle).is_success
 
 
-def test_the_feed_gives_every_closed_sync_once(stage: Stage) -> None:
+@pytest.mark.parametrize("limit", [1, 3])
+def test_the_feed_gives_every_closed_sync_once_however_small_its_pages(stage: Stage, limit: int) -> None:
     wanted = {stage.start(at=datetime.now(UTC) + timedelta(seconds=n)).workflow_id for n in range(4)}
     for name in wanted:
         stage.client.outcome(name)
     seen: list[Any] = []
     cursor: str | None = None
     while True:
-        page = stage.client.closed_since(cursor, limit=3)
+        page = stage.client.closed_since(cursor, limit=limit)
         cursor = page.cursor
+        assert len(page.syncs) <= limit
         if not page.syncs:
             break
         seen += [sync for sync in page.syncs if sync.tenant_id == stage.tenant]
