@@ -84,7 +84,8 @@ def _interrupted(context: dg.AssetExecutionContext, syncs: RunSyncs) -> None:
     run = context.instance.get_run_by_id(context.run_id)
     if run is not None and run.status is dg.DagsterRunStatus.CANCELING:
         names = syncs.cancel()
-        context.log.warning(f"Terminated: {len(names)} workflows were asked to stop and close their books.")
+        asked = "1 workflow was" if len(names) == 1 else f"{len(names)} workflows were"
+        context.log.warning(f"Terminated: {asked} asked to stop and close the books.")
         return
     syncs.detach()
     context.log.warning("This process was stopped. The workflows go on; re-execute the run to attach to them again.")

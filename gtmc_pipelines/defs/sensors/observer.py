@@ -11,6 +11,7 @@ import dagster as dg
 from gtmc_pipelines.defs.metadata import Metadata, facts_of, workflow_links
 from gtmc_pipelines.defs.names import raw_key
 from gtmc_pipelines.defs.platform import GtmcResource, Platform
+from gtmc_pipelines.defs.preview import with_preview
 from gtmc_pipelines.defs.recording import events_of, is_recorded
 from gtmc_pipelines.model.catalog import STREAMS
 from gtmc_pipelines.model.connector_types import ConnectorType
@@ -129,7 +130,8 @@ def _events_of(instance: dg.DagsterInstance, platform: Platform, log: "SyncLog")
     from gtmc_pipelines.workflows.client import workflow_url
 
     facts = facts_of(log, url=workflow_url(platform.settings, log.workflow_id or ""))
-    events: list[AssetEvent] = [event for event in events_of(facts) if not is_recorded(instance, event)]
+    news = [event for event in events_of(facts) if not is_recorded(instance, event)]
+    events: list[AssetEvent] = [with_preview(platform.database, event) for event in news]
     if log.error_message and not log.dagster_run_id:
         events.append(_observation(log, workflow_links(facts)))
     return events
