@@ -11,6 +11,9 @@ from temporalio.service import RPCError, RPCStatusCode
 from gtmc_pipelines.model.errors import Retry
 from gtmc_pipelines.storage.leases import Held
 
+UNKNOWN_NAMESPACE = "temporal_namespace_unknown"
+"""Code of the doubt about a single lease: its namespace isn't there, whatever Temporal says of others."""
+
 _PATIENCE = timedelta(seconds=10)
 
 
@@ -45,7 +48,7 @@ def _is_unknown_workflow(error: RPCError) -> bool:
 def _doubt(error: RPCError, namespace: str) -> Retry:
     if error.status is RPCStatusCode.NOT_FOUND:
         return Retry(
-            "temporal_doubtful",
+            UNKNOWN_NAMESPACE,
             f"Temporal has no namespace {namespace!r}, and so can't say whether another sync is running there.",
             next_step="Correct TEMPORAL_NAMESPACE; it must be the one the workers use.",
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gtmc_pipelines.model.connector_types import ConnectorStatus, ConnectorType
+from gtmc_pipelines.model.errors import Retry
 from gtmc_pipelines.model.phases import Outcome, SyncStatus
 from gtmc_pipelines.storage import audit, leases
 from gtmc_pipelines.storage.connector_states import set_status
@@ -15,6 +16,7 @@ from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines.storage.leases import Held
 from gtmc_pipelines.storage.sync_history import list_syncs
 from gtmc_pipelines.storage.sync_logs import close_sync_log
+from gtmc_pipelines.workflows.liveness import UNKNOWN_NAMESPACE
 
 CODE = "workflow_lost"
 SENTENCE = "The workflow of the last sync ended without closing its books."
@@ -35,10 +37,25 @@ class Freed:
 def free_stuck(database: Database, is_running: Callable[[Held], bool]) -> list[Freed]:
     """Put every connector whose sync is gone on `error`, close its open logs and free its lease.
 
-    `is_running` says whether a lease's workflow is open and raises when that is in doubt: then nothing is freed.
+    `is_running` says whether a lease's workflow is open and raises when that is in doubt: then nothing more is freed.
+    A lease whose namespace is unknown is left alone, and raised when the others have had their turn.
     """
-    syncing = [row for row in list_connectors(database) if row.status is ConnectorStatus.SYNCING]
-    return [freed for row in syncing if (freed := _free_if_gone(database, row, is_running)) is not None]
+    freed: list[Freed] = []
+    doubts: list[Retry] = []
+    for row in list_connectors(database):
+        if row.status is not ConnectorStatus.SYNCING:
+            continue
+        try:
+            found = _free_if_gone(database, row, is_running)
+        except Retry as doubt:
+            if doubt.code != UNKNOWN_NAMESPACE:
+                raise
+            doubts.append(doubt)
+        else:
+            freed += [found] if found is not None else []
+    if doubts:
+        raise doubts[0]
+    return freed
 
 
 def _free_if_gone(database: Database, row: ConnectorRow, is_running: Callable[[Held], bool]) -> Freed | None:

@@ -15,13 +15,13 @@ from gtmc_pipelines_tests.defs.reading import apply
 def tick(instance: dg.DagsterInstance, at: datetime, name: str = "salesforce_every_4_hours") -> Any:
     """One tick of a schedule."""
     repository = defs.get_repository_def()
-    context = dg.build_schedule_context(
+    with dg.build_schedule_context(
         instance=instance,
         repository_def=repository,
         scheduled_execution_time=at,
         resources={"gtmc": GtmcResource()},
-    )
-    return repository.get_schedule_def(name).evaluate_tick(context)
+    ) as context:
+        return repository.get_schedule_def(name).evaluate_tick(context)
 
 
 def sense(
@@ -29,10 +29,10 @@ def sense(
 ) -> Any:
     """One tick of a sensor; partition changes and asset events are applied."""
     repository = definitions.get_repository_def()
-    context = dg.build_sensor_context(
+    with dg.build_sensor_context(
         instance=instance, repository_def=repository, cursor=cursor, resources={"gtmc": GtmcResource()}
-    )
-    data = repository.get_sensor_def(sensor).evaluate_tick(context)
+    ) as context:
+        data = repository.get_sensor_def(sensor).evaluate_tick(context)
     apply(instance, data.dynamic_partitions_requests or [])
     for event in data.asset_events or []:
         instance.report_runless_asset_event(event)

@@ -12,15 +12,14 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from gtmc_pipelines.definitions import defs
 from gtmc_pipelines.defs.alerts import message, news_of, post
-from gtmc_pipelines.defs.platform import GtmcResource
 from gtmc_pipelines.model.connector_types import ConnectorStatus, ConnectorType
 from gtmc_pipelines.model.errors import Misuse
 from gtmc_pipelines.storage.connector_states import disconnect
 from gtmc_pipelines.storage.connectors import ConnectorRow
 from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines_tests.defs.check_scene import CheckScene
+from gtmc_pipelines_tests.defs.sensing import sense
 
 FAILED, GOOD, BUSY = ConnectorStatus.ERROR, ConnectorStatus.CONNECTED, ConnectorStatus.SYNCING
 CAUSE = "The refresh token was revoked. Connect again: `gtmc connectors connect`."
@@ -84,14 +83,7 @@ class Ticker:
 
     def tick(self) -> str:
         """What the tick says of itself."""
-        repository = defs.get_repository_def()
-        context = dg.build_sensor_context(
-            instance=self._instance,
-            repository_def=repository,
-            cursor=self._cursor,
-            resources={"gtmc": GtmcResource()},
-        )
-        data = repository.get_sensor_def("sync_alerts").evaluate_tick(context)
+        data = sense(self._instance, "sync_alerts", cursor=self._cursor)
         self._cursor = data.cursor or self._cursor
         return data.skip_message or ""
 

@@ -102,8 +102,9 @@ def test_a_replay_of_dead_letters_is_recorded_for_the_tables_it_wrote_to(
     kept = NewLetter("003A", "write", "batch_failed", "", b'{"Name": "Lee"}')
     with database.tenant(tenant) as handle:
         upsert_letters(handle, tenant, row.id, "contacts", [kept])
+    before = _now()
     assert client.outcome(client.replay(_request(row), datetime.now(UTC))).totals.created == 1
-    sense(instance, OBSERVER)
+    _observe(instance, before)
     (seen,) = _events(instance, PEOPLE, tenant)
     assert (seen.metadata["sync_type"].value, seen.metadata["created"].value) == ("replayed", 1)
     assert "dagster/partition_row_count" not in seen.metadata, "it has not seen all rows"
