@@ -59,6 +59,11 @@ _SPOT = """
 }
 """.replace("FIND", _FIND)
 
+_MOVES = """
+() => document.getAnimations().some(
+  a => a.playState === 'running' && a.effect.getComputedTiming().iterations !== Infinity)
+"""
+
 
 def installed() -> str | None:
     """Path of a Chromium on this machine, or None."""
@@ -183,7 +188,8 @@ class Page:
         self.command("Input.insertText", text=text)
 
     def screenshot(self, file: Path) -> None:
-        """Keep what is on screen."""
+        """Keep what is on screen once nothing moves on it but what turns for ever."""
+        self.soon(lambda: not self.run(_MOVES), 3)
         file.parent.mkdir(parents=True, exist_ok=True)
         shot = self.command("Page.captureScreenshot", format="png")
         file.write_bytes(base64.b64decode(shot["data"]))

@@ -30,6 +30,7 @@ def test_the_graph_shows_raw_extracts_canonical_tables_and_where_they_come_from(
 ) -> None:
     page.goto(stage.url(GRAPH))
     page.sees("contacts", "opportunities", "people", "activities", "Salesforce", "Postgres")
+    page.no_longer_sees("Loading...")
     shoot("graph")
     page.goto(stage.url(PEOPLE))
     page.sees(
@@ -89,7 +90,7 @@ def test_a_revoked_grant_fails_the_run_and_the_check_says_who_must_do_what(
     log = _newest(stage, tenant)
     assert log is not None
     page.goto(stage.url(f"/runs/{log.dagster_run_id}"))
-    page.sees("Failure", seconds=120)
+    page.wait(lambda: page.has("*", "Failure"), "the run to have failed", 120)  # the word alone: the log says it, too
     shoot("failed-run")
     page.goto(stage.url(f"{PEOPLE}?view=checks&checkDetail=authentication"))
     page.sees("authentication", "Execute")
