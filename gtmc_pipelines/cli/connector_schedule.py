@@ -11,7 +11,6 @@ from gtmc_pipelines.cli.actor import cli_actor
 from gtmc_pipelines.cli.console import AsJson, Tenant, console, emit, emit_json
 from gtmc_pipelines.cli.opening import opened
 from gtmc_pipelines.model.cadence import DEFAULT_CRON, next_times
-from gtmc_pipelines.model.errors import Misuse
 from gtmc_pipelines.storage.connector_states import set_schedule
 from gtmc_pipelines.storage.connectors import require_connector
 
@@ -26,7 +25,7 @@ def schedule(
 ) -> None:
     """Sync a connector by a cron of its own, or by the default cadence again; shows the next five times."""
     if default == (cron is not None):
-        raise Misuse("cron_or_default", "Give either --cron or --default.", next_step="For example --cron '0 6 * * *'.")
+        raise typer.BadParameter("give either --cron or --default, for example --cron '0 6 * * *'")
     zone = "UTC" if default else timezone
     moments = next_times(cron or DEFAULT_CRON, zone, datetime.now(UTC))
     with opened() as (_, database):

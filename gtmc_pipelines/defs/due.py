@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+from gtmc_pipelines.model.cadence import is_repeated
 from gtmc_pipelines.model.catalog import STREAMS
 from gtmc_pipelines.model.connector_types import ConnectorStatus
 
@@ -96,10 +97,8 @@ def moments_until(cron: str, timezone: str, now: datetime) -> Iterator[datetime]
     from croniter import croniter
 
     ticks = croniter(cron, (now + timedelta(seconds=1)).astimezone(ZoneInfo(timezone)))
-    names_hours = not cron.split()[1].startswith("*")
-    while True:
-        found: datetime = ticks.get_prev(datetime)
-        if not (names_hours and found.fold and found.utcoffset() != found.replace(fold=0).utcoffset()):
+    for found in ticks.all_prev(datetime):
+        if not is_repeated(cron, found):
             yield found.astimezone(UTC)
 
 

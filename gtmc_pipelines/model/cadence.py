@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from datetime import datetime
 from difflib import get_close_matches
-from itertools import pairwise
+from itertools import islice, pairwise
 from zoneinfo import ZoneInfo, available_timezones
 
 from gtmc_pipelines.model.errors import Misuse
@@ -34,12 +34,18 @@ def next_times(cron: str, timezone: str, now: datetime, count: int = 5) -> list[
         minutes, hours = croniter.expand(" ".join(fields))[0][:2]
         _refuse_too_often(minutes, hours)
         ticks = croniter(" ".join(fields), now.astimezone(zone))
-        moments: list[datetime] = [ticks.get_next(datetime) for _ in range(count)]
+        moments = list(islice((at for at in ticks.all_next(datetime) if not is_repeated(cron, at)), count))
     except (CroniterError, ValueError):
         raise Misuse(
             "bad_cron", f"{cron[:80]!r} makes no sense as a cron, or never comes.", next_step=_EXAMPLE
         ) from None
     return moments
+
+
+def is_repeated(cron: str, moment: datetime) -> bool:
+    """Whether a cron that names its hours has had this moment before, in the night in which an hour comes twice."""
+    names_hours = not cron.split()[1].startswith("*")
+    return names_hours and bool(moment.fold) and moment.utcoffset() != moment.replace(fold=0).utcoffset()
 
 
 def _zone(name: str) -> ZoneInfo:

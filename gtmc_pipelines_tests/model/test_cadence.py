@@ -53,3 +53,11 @@ def test_an_unknown_zone_names_the_near_ones() -> None:
         next_times("0 * * * *", "Europe/Berln", NOW)
     assert caught.value.code == "unknown_timezone"
     assert "Europe/Berlin" in caught.value.next_step
+
+
+def test_an_hour_that_comes_twice_is_one_moment_of_a_cron_that_names_it() -> None:
+    evening = datetime(2026, 10, 24, 18, 0, tzinfo=UTC)
+    named = next_times("30 2 * * *", "Europe/Berlin", evening, count=2)
+    assert [moment.day for moment in named] == [25, 26]
+    hourly = next_times("30 * * * *", "Europe/Berlin", evening, count=10)
+    assert [moment.hour for moment in hourly] == [20, 21, 22, 23, 0, 1, 2, 2, 3, 4]
