@@ -59,7 +59,8 @@ def verify(tenant: OneTenant = None, as_json: AsJson = False) -> None:
     """
     with opened() as (_, database):
         known = tenants_with_log(database)
-        names = [tenant] if tenant in known else sorted({*known, *_tenants(database, tenant)})
+        others = [] if tenant in known else _tenants(database, tenant)
+        names = sorted({*known, *others}) if tenant is None else [tenant]
         rows = [_verified(database, name) for name in names]
     broken = [row for row in rows if not row["is_sound"]]
     if as_json:

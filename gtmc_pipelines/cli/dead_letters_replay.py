@@ -73,11 +73,15 @@ class Replay:
 
 @dataclass(slots=True)
 class Forecast:
-    """What the mappings of today make of a stream's letters. Numbers are records."""
+    """What the mappings of today make of a stream's letters. Numbers are records.
+
+    `looked_at` has those too of which nothing is held any more; a replay closes their letters.
+    """
 
     tenant: str
     connector: str
     stream: str
+    looked_at: int = 0
     tried: int = 0
     written: int = 0
     failed_again: int = 0
@@ -143,9 +147,9 @@ def tell_unheld(found: Sequence[Backlog]) -> None:
 
 def forecast(database: Database, replays: Sequence[Replay], *, as_json: bool) -> None:
     """Show what a replay would do, by mapping the records here; nothing is written."""
-    shown = [_forecast(database, replay, name).row for replay in replays for name in replay.streams]
-    emit(shown, _PREVIEW, as_json=as_json, title="A replay now")
-    if any(row["tried"] == MOST_PREVIEWED for row in shown) and not as_json:
+    found = [_forecast(database, replay, name) for replay in replays for name in replay.streams]
+    emit([each.row for each in found], _PREVIEW, as_json=as_json, title="A replay now")
+    if any(each.looked_at >= MOST_PREVIEWED for each in found) and not as_json:
         console.print(f"Of each stream {MOST_PREVIEWED:,} records at most were looked at.", highlight=False)
 
 
@@ -155,27 +159,32 @@ def carry_out(settings: Settings, database: Database, replays: Sequence[Replay],
     Exits with status 1 when one could not be carried out, after the others.
     """
     done: list[dict[str, Any]] = []
-    refused: list[SyncOutcome] = []
+    refused: list[GtmcError] = []
     with SyncClient.open(settings) as client:
         client.require_workers()
         for replay in replays:
             if not wait:
                 done.append(_started(settings, database, client, replay, as_json))
                 continue
-            name, outcome = in_turn(
-                client,
-                lambda replay=replay: client.replay(replay.request, datetime.now(UTC)),  # type: ignore[misc]
-                then="the letters are tried",
-                command="gtmc dead-letters replay",
-                is_quiet=as_json,
-            )
+            try:
+                name, outcome = in_turn(
+                    client,
+                    lambda replay=replay: client.replay(replay.request, datetime.now(UTC)),  # type: ignore[misc]
+                    then="the letters are tried",
+                    command="gtmc dead-letters replay",
+                    is_quiet=as_json,
+                )
+            except Misuse as busy:
+                refused.append(busy)
+                continue
             reasons = reasons_of_sync(database, replay.tenant_id, outcome.sync_log_id) if outcome.sync_log_id else []
             done.append(_told(settings, replay, name, outcome, reasons, as_json))
-            refused += [] if outcome.is_success else [outcome]
+            if not outcome.is_success:
+                refused.append(GtmcError(outcome.error_code, outcome.error, next_step=outcome.next_step))
     if as_json:
         emit_json(done)
-    for outcome in refused[:1]:
-        raise fail(GtmcError(outcome.error_code, outcome.error, next_step=outcome.next_step))
+    if refused:
+        raise fail(refused[0])
 
 
 def _started(
@@ -235,6 +244,7 @@ def _forecast(database: Database, replay: Replay, name: str) -> Forecast:
         found.reasons[str(fault)] += 1
         return found
     held = waiting_records(database, _target(replay, stream), replay.letters, MOST_PREVIEWED)
+    found.looked_at = held.total
     for record in [*held.of_raw, *held.kept]:
         found.tried += 1
         reason = _reason(record, mappers)

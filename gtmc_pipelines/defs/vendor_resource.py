@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from gtmc_pipelines.connectors.contract import Credentials, Session
+from gtmc_pipelines.connectors.contract import Credentials, CredentialSource, Session
 from gtmc_pipelines.defs.platform import GtmcResource
 from gtmc_pipelines.model.connector_types import ConnectorType
 from gtmc_pipelines.vault.secret import Secret
@@ -61,8 +61,11 @@ class VendorResource(GtmcResource):
                 composed, options={**composed.options, **self.options()}, app={**composed.app, **self.app()}
             )
             given = self.given_credentials()
-            stored = StoredCredentials(database, key_ring(settings), tenant, row.id, actor="dagster")
-            source = _Given(given) if given else stored
+            source: CredentialSource
+            if given:  # then no vault is needed, nor its key
+                source = _Given(given)
+            else:
+                source = StoredCredentials(database, key_ring(settings), tenant, row.id, actor="dagster")
             session = connector_of(self.connector).authenticate(source, composed)
             try:
                 yield session
@@ -95,5 +98,5 @@ def given_options(**values: Any) -> dict[str, Any]:
 
 
 def given_secrets(**values: str | None) -> dict[str, Secret]:
-    """The same for secrets. Dots alone are none: the Launchpad fills in its own mask where nothing was set."""
+    """The same for secrets. Asterisks alone are none: the Launchpad fills in its own mask where nothing was set."""
     return {name: Secret(value) for name, value in values.items() if value and value.strip("*")}

@@ -44,7 +44,8 @@ def next_times(cron: str, timezone: str, now: datetime, count: int = 5) -> list[
 
 def is_repeated(cron: str, moment: datetime) -> bool:
     """Whether a cron that names its hours has had this moment before, in the night in which an hour comes twice."""
-    names_hours = not cron.split()[1].startswith("*")
+    hours = cron.split()[1:2]  # an alias as @daily, which we refuse but others may have stored, has no fields
+    names_hours = not hours[0].startswith("*") if hours else cron != "@hourly"
     return names_hours and bool(moment.fold) and moment.utcoffset() != moment.replace(fold=0).utcoffset()
 
 

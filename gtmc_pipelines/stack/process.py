@@ -132,6 +132,14 @@ class ChildProcess:
         except psutil.NoSuchProcess:
             return False
 
+    def has_group(self) -> bool:
+        """Whether anything of its process group is left, itself or what it started."""
+        try:
+            os.killpg(self.pid, 0)
+        except (ProcessLookupError, PermissionError):  # nothing, or a stranger's
+            return False
+        return True
+
     def verdict(self) -> Misuse:
         """The error of a program that does one thing and failed: the last line it wrote."""
         return Misuse(

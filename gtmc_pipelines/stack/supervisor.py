@@ -62,6 +62,7 @@ class Supervisor:
         looks_for_children = now - self._children_at >= _CHILDREN_SECONDS
         if looks_for_children:
             self._children_at = now
+            self._forget_what_is_gone()
         for part in self._parts:
             death = _death(part, now) if looks_for_children or part.child.exit_status() is not None else None
             if death is None:
@@ -80,6 +81,11 @@ class Supervisor:
         while not stop.wait(_WATCH_SECONDS):
             for notice in self.check():
                 on_notice(notice)
+
+    def _forget_what_is_gone(self) -> None:
+        """The number of an empty process group may be given to a stranger."""
+        for part in self._parts:
+            part.former = [child for child in part.former if child.has_group()]
 
     def stop(self) -> None:
         """Stop every part, highest level first. No process is left behind."""

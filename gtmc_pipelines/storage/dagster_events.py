@@ -26,14 +26,18 @@ KEPT_TYPES = (
 
 THINNED_TYPES = ("ASSET_MATERIALIZATION", "ASSET_OBSERVATION", "ASSET_MATERIALIZATION_PLANNED")
 
-# A run is ours by its job's name; one without a job of its own, by what it did to our assets and their checks.
+# A run is ours by its job's name; one whose job is Dagster's own, by what it did to our assets and their checks; what
+# belongs to no run, by its asset.
 _OPERATIONAL = text("""
 DELETE FROM event_logs WHERE id IN (
     SELECT old.id FROM event_logs old WHERE old.timestamp < :before
        AND (old.dagster_event_type IS NULL OR old.dagster_event_type <> ALL (:kept))
        AND (EXISTS (SELECT FROM runs WHERE runs.run_id = old.run_id AND runs.pipeline_name = ANY (:jobs))
-            OR EXISTS (SELECT FROM event_logs ours WHERE ours.run_id = old.run_id AND ours.asset_key = ANY (:assets))
-            OR old.run_id IN (SELECT run_id FROM asset_check_executions WHERE asset_key = ANY (:assets)))
+            OR (EXISTS (SELECT FROM runs WHERE runs.run_id = old.run_id AND left(runs.pipeline_name, 2) = '__')
+                AND (EXISTS (SELECT FROM event_logs ours
+                              WHERE ours.run_id = old.run_id AND ours.asset_key = ANY (:assets))
+                     OR old.run_id IN (SELECT run_id FROM asset_check_executions WHERE asset_key = ANY (:assets))))
+            OR (old.run_id = '' AND old.asset_key = ANY (:assets)))
      ORDER BY old.id LIMIT :batch)
 """)
 _SUPERSEDED = text("""

@@ -38,7 +38,7 @@ def free_stuck(database: Database, is_running: Callable[[Held], bool]) -> list[F
     """Put every connector whose sync is gone on `error`, close its open logs and free its lease.
 
     `is_running` says whether a lease's workflow is open and raises when that is in doubt: then nothing more is freed.
-    A lease whose namespace is unknown is left alone, and raised when the others have had their turn.
+    A lease whose namespace is unknown is left alone, and raised by a look that has freed no other.
     """
     freed: list[Freed] = []
     doubts: list[Retry] = []
@@ -53,7 +53,7 @@ def free_stuck(database: Database, is_running: Callable[[Held], bool]) -> list[F
             doubts.append(doubt)
         else:
             freed += [found] if found is not None else []
-    if doubts:
+    if doubts and not freed:  # what was freed is told first; the doubt comes up again at the next look
         raise doubts[0]
     return freed
 

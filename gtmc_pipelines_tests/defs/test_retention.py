@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 import psycopg
 import pytest
+from dagster._core.definitions.freshness import FreshnessState, FreshnessStateChange
 from dagster._core.storage.event_log.base import EventLogStorage
 from sqlalchemy import make_url
 
@@ -111,6 +112,31 @@ def test_runs_and_assets_of_others_are_left_alone(instance: dg.DagsterInstance) 
     assert len(answers) == 2
 
 
+def test_what_belongs_to_no_run_goes_by_its_asset(instance: dg.DagsterInstance) -> None:
+    for key in (KEY, OTHERS):
+        instance.report_runless_asset_event(dg.AssetObservation(key))  # kept, and of no run like the next
+        changed = FreshnessStateChange(
+            key=key, new_state=FreshnessState.FAIL, previous_state=FreshnessState.PASS, state_change_timestamp=0.0
+        )
+        instance.report_runless_asset_event(changed)
+    _age(instance, 100)
+    assert event_log_retention.execute_in_process(instance=instance).success
+    storage: EventLogStorage = instance.event_log_storage
+    with storage.index_connection() as connection:  # type: ignore[attr-defined]
+        left = connection.exec_driver_sql(
+            "SELECT asset_key FROM event_logs WHERE dagster_event_type = 'FRESHNESS_STATE_CHANGE'"
+        ).fetchall()
+    assert [key for (key,) in left] == [OTHERS.to_string()]
+
+
+def test_a_job_of_others_that_writes_to_our_asset_keeps_its_log(instance: dg.DagsterInstance) -> None:
+    _theirs_too.execute_in_process(instance=instance)
+    _age(instance, 100)
+    before = Counter(_events(instance))
+    assert event_log_retention.execute_in_process(instance=instance).success
+    assert before - Counter(_events(instance)) == Counter()
+
+
 def test_old_lines_of_our_jobs_go_even_of_a_run_that_came_to_no_asset(instance: dg.DagsterInstance) -> None:
     event_log_retention.execute_in_process(instance=instance)
     _age(instance, 100)
@@ -134,3 +160,14 @@ def _nothing() -> None:
 @dg.job
 def _nobodys() -> None:
     _nothing()
+
+
+@dg.op
+def _touches_ours() -> Iterator[Any]:
+    yield dg.AssetMaterialization(KEY)
+    yield dg.Output(None)
+
+
+@dg.job
+def _theirs_too() -> None:
+    _touches_ours()
