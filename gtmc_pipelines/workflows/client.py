@@ -109,7 +109,7 @@ class SyncClient:
                 task_queue=self._settings.task_queue,
                 id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
                 search_attributes=_attributes(request),
-                static_summary=f"{request.connector_type.label}, {request.mode}, {request.tenant_id}",
+                static_summary=f"{request.kind.label}, {request.mode}, {request.tenant_id}",
             )
         except WorkflowAlreadyStartedError as error:
             return SyncHandle(name, error.run_id or "", True, f"{name} was started before: following it.")
@@ -212,7 +212,7 @@ def workflow_url(settings: Settings, name: str, run_id: str = "") -> str:
 def _attributes(request: SyncRequest) -> TypedSearchAttributes:
     pairs: list[SearchAttributePair[Any]] = [
         SearchAttributePair(TENANT_KEY, request.tenant_id),
-        SearchAttributePair(CONNECTOR_KEY, request.connector_type.value),
+        SearchAttributePair(CONNECTOR_KEY, request.kind.value),
         SearchAttributePair(SYNC_TYPE_KEY, request.mode.value),
     ]
     if request.dagster_run_id:

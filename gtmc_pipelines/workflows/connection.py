@@ -6,12 +6,12 @@ import asyncio
 from typing import Any
 
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
 from temporalio.runtime import Runtime
 from temporalio.service import RPCError
 
 from gtmc_pipelines.model.errors import Misuse
+from gtmc_pipelines.workflows.payloads import DATA_CONVERTER
 
 CONNECT_SECONDS = 5.0
 _PAUSE_SECONDS = 0.1
@@ -27,7 +27,7 @@ async def connect(
     so that a machine's leftovers can't redirect a worker.
     """
     options: dict[str, Any] = dict(ClientConfig.load_client_connect_config(disable_file=True))
-    options |= {"target_host": address, "namespace": namespace, "data_converter": pydantic_data_converter}
+    options |= {"target_host": address, "namespace": namespace, "data_converter": DATA_CONVERTER}
     if runtime is not None:
         options["runtime"] = runtime
     if identity:

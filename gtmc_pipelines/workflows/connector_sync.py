@@ -6,6 +6,7 @@ Three kinds of activity: `open_sync` once, `sync_segment` as often as it takes, 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import timedelta
 from typing import Any
@@ -14,12 +15,16 @@ from temporalio import workflow
 from temporalio.common import RetryPolicy, SearchAttributeUpdate
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
+from gtmc_pipelines.model.errors import Misuse
 from gtmc_pipelines.model.phases import Outcome, Phase
 from gtmc_pipelines.workflows.closing import to_the_end
+from gtmc_pipelines.workflows.documented_inputs import BAD_INPUT, REFUSES, SYNC_FORM
 from gtmc_pipelines.workflows.inputs import (
+    CONNECTOR_KEY,
     PHASE_KEY,
     SYNC_TYPE_KEY,
     SYNC_WORKFLOW,
+    TENANT_KEY,
     FaultNote,
     FinalizeRequest,
     SegmentResult,
@@ -37,15 +42,20 @@ _BOOKKEEPING = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interv
 class ConnectorSyncWorkflow:
     """Phases only move forward; whatever ends a sync, `finalize` runs and the status leaves `syncing`."""
 
-    @workflow.init
-    def __init__(self, request: SyncRequest) -> None:
-        self._request = request
-        self._plan = request.plan
-        self._phase: Phase | None = Phase.WRITING if request.plan else None  # a continued run is past the early ones
+    def __init__(self) -> None:
+        self._request: SyncRequest
+        self._plan: SyncPlan | None = None
+        self._phase: Phase | None = None
 
     @workflow.run
-    async def run(self, request: SyncRequest) -> SyncOutcome:
-        """Do the sync. Ends with a SyncOutcome as result, or as the details of the failure."""
+    async def run(self, *given: Any) -> SyncOutcome:
+        """Do the sync. Ends with a SyncOutcome as result, or as the details of the failure.
+
+        `given` is one SyncRequest, or the documented `{tenantId, connectorId, fullSync}`.
+        """
+        self._request = _understood(given)
+        self._plan = self._request.plan
+        self._phase = Phase.WRITING if self._plan else None  # a continued run is past the early ones
         try:
             if self._plan is None:
                 self._plan = await self._open()
@@ -64,7 +74,7 @@ class ConnectorSyncWorkflow:
         return outcome
 
     async def _open(self) -> SyncPlan:
-        self._enter(Phase.AUTHENTICATING)
+        self._enter(Phase.AUTHENTICATING, TENANT_KEY.value_set(self._request.tenant_id))
         plan: SyncPlan = await workflow.execute_activity(
             "open_sync",
             args=[self._request, self._owner],
@@ -74,12 +84,14 @@ class ConnectorSyncWorkflow:
             cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
             retry_policy=_READING,
         )
+        self._request = self._request.planned(plan)
         self._honour_cancel()
         return plan
 
     async def _read_and_write(self, plan: SyncPlan) -> None:
         while True:
-            self._enter(Phase.SYNCING, SYNC_TYPE_KEY.value_set(plan.mode))  # a first sync turns out to be a full one
+            found_out = (SYNC_TYPE_KEY.value_set(plan.mode), CONNECTOR_KEY.value_set(self._request.kind.value))
+            self._enter(Phase.SYNCING, *found_out)  # a first sync turns out to be a full one
             segment = await self._segment(plan)
             self._honour_cancel()
             self._enter(Phase.WRITING)
@@ -135,7 +147,20 @@ class ConnectorSyncWorkflow:
             workflow.upsert_search_attributes([PHASE_KEY.value_set(phase), *more])
 
 
-def _failure(outcome: SyncOutcome) -> ApplicationError:
+def _understood(given: Sequence[Any]) -> SyncRequest:
+    """The request. Raises the failure of an input that isn't understood: a task that failed instead would repeat."""
+    try:
+        return SYNC_FORM.understood(given)
+    except Misuse as error:
+        if workflow.patched(REFUSES):
+            refused = SyncOutcome(
+                Outcome.FAILED, error_code=error.code, error=error.sentence, next_step=error.next_step
+            )
+            raise _failure(refused, BAD_INPUT) from None
+    return SYNC_FORM.leniently(given)
+
+
+def _failure(outcome: SyncOutcome, kind: str = "") -> ApplicationError:
     """The failure a sync ends with: its outcome (ids, counts, one sentence) as details."""
     text = f"{outcome.error} {outcome.next_step}".strip()
-    return ApplicationError(text, asdict(outcome), type=outcome.outcome.value, non_retryable=True)
+    return ApplicationError(text, asdict(outcome), type=kind or outcome.outcome.value, non_retryable=True)

@@ -1,7 +1,8 @@
 """What workflows and activities say to each other: ids, counts and cursors, never records or secrets.
 
 Frozen dataclasses carried by Temporal's pydantic converter: fields an older or newer worker doesn't
-know are ignored, so that a rolling deploy works. New fields need a default.
+know are ignored, so that a rolling deploy works. New fields need a default; a new field of what a workflow
+is started with also needs a higher INPUT_VERSION, by which an older worker knows that it may ignore it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,14 @@ from temporalio.exceptions import ActivityError, ApplicationError, TimeoutError
 
 from gtmc_pipelines.model.connector_types import ConnectorType
 from gtmc_pipelines.model.counters import Counts
+from gtmc_pipelines.model.errors import Misuse
 from gtmc_pipelines.model.phases import Outcome, Phase, SyncMode, Trigger
+
+INPUT_VERSION = 1
+"""Version of SyncRequest and ScheduledRequest: of a newer one a worker ignores what it doesn't know, else nothing."""
+
+OUTSIDE = "temporal"
+"""Who asked when none of our callers did: Temporal's UI or command, or the platform, whose user Temporal keeps."""
 
 TASK_QUEUE = "connector-sync"
 """The documented task queue (settings.task_queue may name another one)."""
@@ -80,11 +88,13 @@ class SyncPlan:
     streams: tuple[str, ...] = ()
     held_by: str = ""
     segments: int = 0
+    connector_type: ConnectorType | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SyncRequest:
     """One sync of one connector. No `streams` means all of them. `plan` is set by continue-as-new only.
+    Without a `connector_type` (the documented input has none) the first activity looks it up.
     `letters` (ids) are the dead letters a replay is about, none: all that are open.
 
     `heartbeat_seconds` is after how much silence a worker counts as dead; `segments_per_run` bounds a
@@ -93,7 +103,7 @@ class SyncRequest:
 
     tenant_id: str
     connector_id: str
-    connector_type: ConnectorType
+    connector_type: ConnectorType | None = None
     mode: SyncMode = SyncMode.INCREMENTAL
     streams: tuple[str, ...] = ()
     trigger: Trigger = Trigger.MANUAL
@@ -103,6 +113,18 @@ class SyncRequest:
     segments_per_run: int = 200
     plan: SyncPlan | None = None
     letters: tuple[int, ...] = ()
+    version: int = INPUT_VERSION
+
+    @property
+    def kind(self) -> ConnectorType:
+        """The connector's type, once it is known. Raises Misuse before that."""
+        if self.connector_type is None:
+            raise Misuse("no_connector_type", "The type of this connector was not looked up.")
+        return self.connector_type
+
+    def planned(self, plan: SyncPlan) -> SyncRequest:
+        """The request with the type that the plan has found out."""
+        return self if self.connector_type else replace(self, connector_type=plan.connector_type)
 
 
 def as_renormalization(request: SyncRequest) -> SyncRequest:
@@ -186,7 +208,7 @@ class Beat:
 
 @dataclass(frozen=True, slots=True)
 class ScheduledRequest:
-    """A sweep over connected connectors: of one tenant, or of all when `tenant_id` is empty.
+    """A sweep over connected connectors: of one tenant, or of all, which has to be said (`all_tenants`).
 
     `at` (UTC) is the tick; it makes the children's ids. `window` is how many children run at once,
     `per_run` how many a run starts. `after` (the place of the last connector started) and the three
@@ -204,6 +226,8 @@ class ScheduledRequest:
     processed: int = 0
     succeeded: int = 0
     failed: int = 0
+    all_tenants: bool = False
+    version: int = INPUT_VERSION
 
 
 @dataclass(frozen=True, slots=True)

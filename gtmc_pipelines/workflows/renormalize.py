@@ -6,18 +6,24 @@ A request with the trigger `replay` is about dead letters alone (activities.repl
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import timedelta
+from typing import Any
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
+from temporalio.common import RetryPolicy, SearchAttributeUpdate
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
+from gtmc_pipelines.model.errors import Misuse
 from gtmc_pipelines.model.phases import Outcome, Phase
 from gtmc_pipelines.workflows.closing import to_the_end
+from gtmc_pipelines.workflows.documented_inputs import BAD_INPUT, REFUSES, RENORMALIZE_FORM
 from gtmc_pipelines.workflows.inputs import (
+    CONNECTOR_KEY,
     PHASE_KEY,
     RENORMALIZE_WORKFLOW,
+    TENANT_KEY,
     FaultNote,
     FinalizeRequest,
     SegmentResult,
@@ -34,14 +40,18 @@ _BOOKKEEPING = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interv
 class RenormalizeWorkflow:
     """Holds the connector's lease, so that it and a sync exclude each other; whatever ends it, its books are closed."""
 
-    @workflow.init
-    def __init__(self, request: SyncRequest) -> None:
-        self._request = request
-        self._plan = request.plan
+    def __init__(self) -> None:
+        self._request: SyncRequest
+        self._plan: SyncPlan | None = None
 
     @workflow.run
-    async def run(self, request: SyncRequest) -> SyncOutcome:
-        """Do it. Ends with a SyncOutcome as result, or as the details of the failure."""
+    async def run(self, *given: Any) -> SyncOutcome:
+        """Do it. Ends with a SyncOutcome as result, or as the details of the failure.
+
+        `given` is one SyncRequest, or the documented `{tenantId, connectorId}`.
+        """
+        self._request = _understood(given)
+        self._plan = self._request.plan
         try:
             if self._plan is None:
                 self._plan = await self._open()
@@ -52,9 +62,7 @@ class RenormalizeWorkflow:
             if is_cancelled_exception(error):
                 await self._close(Outcome.CANCELLED)
                 raise
-            outcome = await self._close(Outcome.FAILED, FaultNote.behind(error))
-            text = f"{outcome.error} {outcome.next_step}".strip()
-            raise ApplicationError(text, asdict(outcome), type=outcome.outcome.value, non_retryable=True) from None
+            raise _failure(await self._close(Outcome.FAILED, FaultNote.behind(error))) from None
         return await self._close(Outcome.COMPLETED)
 
     async def _open(self) -> SyncPlan:
@@ -66,11 +74,13 @@ class RenormalizeWorkflow:
             cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
             retry_policy=_WRITING,
         )
+        self._request = self._request.planned(plan)
         self._honour_cancel()
         return plan
 
     async def _write(self, plan: SyncPlan) -> None:
-        self._enter(Phase.WRITING)
+        found_out = (TENANT_KEY.value_set(self._request.tenant_id), CONNECTOR_KEY.value_set(self._request.kind.value))
+        self._enter(Phase.WRITING, *found_out)
         while True:
             segment: SegmentResult = await workflow.execute_activity(
                 "renormalize_segment",
@@ -116,5 +126,24 @@ class RenormalizeWorkflow:
         if workflow.cancellation_reason() is not None:
             raise asyncio.CancelledError("re-normalising cancelled")
 
-    def _enter(self, phase: Phase) -> None:
-        workflow.upsert_search_attributes([PHASE_KEY.value_set(phase)])
+    def _enter(self, phase: Phase, *more: SearchAttributeUpdate[Any]) -> None:
+        workflow.upsert_search_attributes([PHASE_KEY.value_set(phase), *more])
+
+
+def _understood(given: Sequence[Any]) -> SyncRequest:
+    """As of ConnectorSyncWorkflow."""
+    try:
+        return RENORMALIZE_FORM.understood(given)
+    except Misuse as error:
+        if workflow.patched(REFUSES):
+            refused = SyncOutcome(
+                Outcome.FAILED, error_code=error.code, error=error.sentence, next_step=error.next_step
+            )
+            raise _failure(refused, BAD_INPUT) from None
+    return RENORMALIZE_FORM.leniently(given)
+
+
+def _failure(outcome: SyncOutcome, kind: str = "") -> ApplicationError:
+    """The failure it ends with: its outcome (ids, counts, one sentence) as details."""
+    text = f"{outcome.error} {outcome.next_step}".strip()
+    return ApplicationError(text, asdict(outcome), type=kind or outcome.outcome.value, non_retryable=True)

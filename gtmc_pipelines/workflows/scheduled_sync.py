@@ -6,15 +6,19 @@ For installations that schedule with Temporal itself; under Dagster its schedule
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy, SearchAttributePair, TypedSearchAttributes, WorkflowIDReusePolicy
-from temporalio.exceptions import ChildWorkflowError, WorkflowAlreadyStartedError
+from temporalio.exceptions import ApplicationError, ChildWorkflowError, WorkflowAlreadyStartedError
 
+from gtmc_pipelines.model.errors import Misuse
 from gtmc_pipelines.model.ids import workflow_id
 from gtmc_pipelines.model.phases import Outcome, Trigger
+from gtmc_pipelines.workflows.documented_inputs import BAD_INPUT, REFUSES, SCHEDULED_FORM
 from gtmc_pipelines.workflows.inputs import (
     CONNECTOR_KEY,
     SCHEDULED_WORKFLOW,
@@ -38,8 +42,12 @@ class ScheduledSyncWorkflow:
         self._failed = 0
 
     @workflow.run
-    async def run(self, request: ScheduledRequest) -> ScheduledOutcome:
-        """Sync what is due, in an order that is fair between tenants; gives the documented three counts."""
+    async def run(self, *given: Any) -> ScheduledOutcome:
+        """Sync what is due, in an order that is fair between tenants; gives the documented three counts.
+
+        `given` is one ScheduledRequest, or the documented `{tenantId}` or `{allTenants: true}`.
+        """
+        request = _understood(given)
         at = request.at or workflow.info().start_time
         due: list[DueConnector] = await workflow.execute_activity(
             "list_due",
@@ -96,3 +104,14 @@ class ScheduledSyncWorkflow:
             self._succeeded += 1
         else:
             self._failed += 1
+
+
+def _understood(given: Sequence[Any]) -> ScheduledRequest:
+    """The request. Raises the failure of an input that isn't understood: a task that failed instead would repeat."""
+    try:
+        return SCHEDULED_FORM.understood(given)
+    except Misuse as error:
+        if workflow.patched(REFUSES):
+            text = f"{error.sentence} {error.next_step}"
+            raise ApplicationError(text, type=BAD_INPUT, non_retryable=True) from None
+    return SCHEDULED_FORM.leniently(given)

@@ -94,7 +94,7 @@ def build_worker(client: Client, task_queue: str, services: Services, concurrenc
 
 def workflow_runner() -> SandboxedWorkflowRunner:
     """Temporal's sandbox for workflow code; our own words pass through, they are pure."""
-    ours = ("gtmc_pipelines.model", "gtmc_pipelines.workflows.inputs")
+    ours = ("gtmc_pipelines.model", "gtmc_pipelines.workflows.inputs", "gtmc_pipelines.workflows.documented_inputs")
     return SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_passthrough_modules(*ours))
 
 

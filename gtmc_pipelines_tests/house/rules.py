@@ -85,8 +85,8 @@ ROOMS = (
 
 WORKFLOW_FILES = ("workflows/connector_sync.py", "workflows/renormalize.py", "workflows/scheduled_sync.py")
 WORKFLOW_SENTENCE = (
-    "A workflow file is replayed in Temporal's sandbox, so it imports the model, "
-    "workflows.inputs and closing, temporalio and the deterministic part of the standard library only."
+    "A workflow file is replayed in Temporal's sandbox, so it imports the model, workflows.inputs, "
+    "documented_inputs and closing, temporalio and the deterministic part of the standard library only."
 )
 WORKFLOW_STDLIB = frozenset(
     {"__future__", "asyncio", "collections", "contextlib", "dataclasses", "datetime", "enum", "functools", "typing"}
@@ -227,7 +227,8 @@ def import_faults(module: Module) -> list[str]:
 
 
 def _replayable(name: str) -> bool:
-    ours = (f"{PACKAGE}.model", f"{PACKAGE}.workflows.inputs", f"{PACKAGE}.workflows.closing", "temporalio")
+    rooms = ("model", "workflows.inputs", "workflows.documented_inputs", "workflows.closing")
+    ours = (*(f"{PACKAGE}.{room}" for room in rooms), "temporalio")
     return any(begins(name, allowed) for allowed in ours) or name.split(".")[0] in WORKFLOW_STDLIB
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from gtmc_pipelines.storage.renormalize import raw_page
 from gtmc_pipelines.workflows.activities import renormalize, replay
 from gtmc_pipelines.workflows.client import SyncHandle
 from gtmc_pipelines.workflows.connection import connect
-from gtmc_pipelines.workflows.inputs import SCHEDULED_WORKFLOW, ScheduledRequest
+from gtmc_pipelines.workflows.inputs import RENORMALIZE_WORKFLOW, SCHEDULED_WORKFLOW, SYNC_WORKFLOW, ScheduledRequest
 from gtmc_pipelines_tests.workflows.conftest import Stage, history_of
 from gtmc_pipelines_tests.workflows.scripted import STAMP, Gate, ScriptedConnector, people
 
@@ -179,6 +180,38 @@ def _sweep(stage: Stage, gate: Gate | None = None, **more: Any) -> tuple[str, st
     return asyncio.run(run())
 
 
+def _documented(stage: Stage) -> tuple[str]:
+    stage.connector.script = {"contacts": [people(5)]}
+    return _as_documented(stage, SYNC_WORKFLOW, {"tenantId": stage.tenant, "connectorId": stage.row.id})
+
+
+def _documented_refused(stage: Stage) -> tuple[str]:
+    return _as_documented(stage, SYNC_WORKFLOW, {"tenantId": stage.tenant, "fullsync": True})
+
+
+def _documented_renormalize(stage: Stage) -> tuple[str]:
+    stage.connector.script = {"contacts": [people(3)]}
+    stage.sync()
+    return _as_documented(stage, RENORMALIZE_WORKFLOW, {"tenantId": stage.tenant, "connectorId": stage.row.id})
+
+
+def _documented_scheduled(stage: Stage) -> tuple[str]:
+    return _as_documented(stage, SCHEDULED_WORKFLOW, {"tenantId": stage.tenant})
+
+
+def _as_documented(stage: Stage, workflow: str, given: dict[str, Any]) -> tuple[str]:
+    """A workflow started as the platform's app starts it: named by hand, no search attributes."""
+    name = f"documented-{stage.tenant}"
+
+    async def run() -> None:
+        client: Client = await connect(stage.settings.required("temporal_address"), stage.settings.temporal_namespace)
+        with suppress(WorkflowFailureError):
+            await client.execute_workflow(workflow, given, id=name, task_queue=stage.settings.task_queue)
+
+    asyncio.run(run())
+    return (name,)
+
+
 SCENARIOS: dict[str, Callable[[Stage], tuple[str] | tuple[str, str]]] = {
     "complete": _complete,
     "stream_failed": _stream_failed,
@@ -196,6 +229,10 @@ SCENARIOS: dict[str, Callable[[Stage], tuple[str] | tuple[str, str]]] = {
     "scheduled_child_failed": _scheduled_child_failed,
     "scheduled_cancelled": _scheduled_cancelled,
     "scheduled_continuing": _scheduled_continuing,
+    "documented": _documented,
+    "documented_refused": _documented_refused,
+    "documented_renormalize": _documented_renormalize,
+    "documented_scheduled": _documented_scheduled,
 }
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 from temporalio.client import WorkflowHistory
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer
 
 from gtmc_pipelines.workflows.inputs import RENORMALIZE_WORKFLOW, SCHEDULED_WORKFLOW, SYNC_WORKFLOW
+from gtmc_pipelines.workflows.payloads import DATA_CONVERTER
 from gtmc_pipelines.workflows.worker import WORKFLOWS, workflow_runner
 from gtmc_pipelines_tests.workflows.record_histories import SCENARIOS
 
@@ -22,7 +22,7 @@ HISTORIES = sorted((Path(__file__).parent / "histories").glob("*.json"))
 
 @pytest.mark.parametrize("recorded", HISTORIES, ids=lambda path: path.stem)
 def test_a_recorded_history_replays(recorded: Path) -> None:
-    replayer = Replayer(workflows=WORKFLOWS, data_converter=pydantic_data_converter, workflow_runner=workflow_runner())
+    replayer = Replayer(workflows=WORKFLOWS, data_converter=DATA_CONVERTER, workflow_runner=workflow_runner())
     history = WorkflowHistory.from_json(recorded.stem, recorded.read_text())
     asyncio.run(replayer.replay_workflow(history))
 

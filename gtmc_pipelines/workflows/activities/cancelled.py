@@ -6,10 +6,7 @@ import re
 
 from gtmc_pipelines.storage import audit
 from gtmc_pipelines.storage.statements import Handle
-from gtmc_pipelines.workflows.inputs import FinalizeRequest
-
-OUTSIDE = "temporal"
-"""Who cancelled when none of our callers did: somebody in Temporal's UI or command, whose name Temporal keeps."""
+from gtmc_pipelines.workflows.inputs import OUTSIDE, FinalizeRequest
 
 _ACTOR = re.compile(r"(?:cli|dagster):[\w .@+\\-]{1,100}")
 

@@ -37,7 +37,7 @@ def require_consent(database: Database, request: SyncRequest) -> Agreed:
 
     Raises Reauthorize `dpa_not_accepted`: a withdrawal stops a running sync at its next batch.
     """
-    return _agreed(database, request.connector_type, request.tenant_id)
+    return _agreed(database, request.kind, request.tenant_id)
 
 
 def consented_options(database: Database, row: ConnectorRow) -> dict[str, Any]:

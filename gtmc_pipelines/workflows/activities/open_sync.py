@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from gtmc_pipelines.model.catalog import STREAMS, Stream
@@ -30,6 +31,7 @@ def open_sync(
     The owner is the workflow's first run, so that a repeated attempt and a continued run are the same
     owner. Raises a fault by whose turn it is; the lease is then given back by `finalize`.
     """
+    request = typed(services, request)
     require_consent(services.database, request)
     row = require_connector(services.database, request.tenant_id, request.connector_id)
     _require_type(row, request)
@@ -46,31 +48,40 @@ def open_sync(
     return opened
 
 
+def typed(services: Services, request: SyncRequest) -> SyncRequest:
+    """The request with its connector's type, which the documented input leaves out. Raises Misuse if there is none."""
+    if request.connector_type is not None:
+        return request
+    return replace(
+        request, connector_type=require_connector(services.database, request.tenant_id, request.connector_id).type
+    )
+
+
 def selected_streams(request: SyncRequest) -> tuple[Stream, ...]:
     """The streams a request names, in the catalog's order; all when it names none. Raises Misuse for others."""
-    catalog = STREAMS[request.connector_type]
+    catalog = STREAMS[request.kind]
     unknown = sorted(set(request.streams) - {stream.name for stream in catalog})
     if unknown:
         raise Misuse(
             "unknown_stream",
-            f"{request.connector_type.label} has no stream {unknown[0][:80]!r}.",
+            f"{request.kind.label} has no stream {unknown[0][:80]!r}.",
             next_step=f"It has: {', '.join(stream.name for stream in catalog)}.",
         )
     return tuple(stream for stream in catalog if not request.streams or stream.name in request.streams)
 
 
 def _require_type(row: ConnectorRow, request: SyncRequest) -> None:
-    if row.type is not request.connector_type:  # consent is asked for by type: a wrong one must not pass it by
+    if row.type is not request.kind:  # consent is asked for by type: a wrong one must not pass it by
         raise Misuse(
             "wrong_connector_type",
-            f"Connector {row.id} is of type {row.type}, not {request.connector_type}.",
+            f"Connector {row.id} is of type {row.type}, not {request.kind}.",
             next_step="Start the sync with the connector's own type.",
         )
 
 
 def _require_connected(handle: Handle, request: SyncRequest) -> None:
     """As it is now, and stays until the sync is on the books: a connector that was disconnected stays so."""
-    tenant, kind = request.tenant_id, request.connector_type
+    tenant, kind = request.tenant_id, request.kind
     if standing(handle, tenant, request.connector_id).status is ConnectorStatus.DISCONNECTED:
         raise Reauthorize(
             "not_connected",
@@ -110,4 +121,5 @@ def _take_and_open(
             cursor_before=cursor_text(states),
         )
         set_status(handle, tenant, connector, ConnectorStatus.SYNCING)
-    return SyncPlan(fence, log_id, mode, datetime.now(UTC), tuple(stream.name for stream in streams))
+    names = tuple(stream.name for stream in streams)
+    return SyncPlan(fence, log_id, mode, datetime.now(UTC), names, connector_type=request.kind)

@@ -22,7 +22,7 @@ from gtmc_pipelines.workflows.activities.books import Books, counts_in
 from gtmc_pipelines.workflows.activities.cancelled import audit_cancelled
 from gtmc_pipelines.workflows.activities.consent import require_consent
 from gtmc_pipelines.workflows.activities.mappers import mappers_of
-from gtmc_pipelines.workflows.activities.open_sync import selected_streams
+from gtmc_pipelines.workflows.activities.open_sync import selected_streams, typed
 from gtmc_pipelines.workflows.activities.positions import cursor_text
 from gtmc_pipelines.workflows.activities.pulse import Pulse
 from gtmc_pipelines.workflows.activities.services import Services
@@ -34,6 +34,7 @@ _CANCELLED = FaultNote("Cancelled", "cancelled", "It was cancelled; what it had 
 
 def open_renormalize(services: Services, request: Request, workflow_id: str, owner_run: str) -> SyncPlan:
     """Take the connector's lease and open a log; or say who holds the lease. Needs no credentials."""
+    request = typed(services, request)
     require_consent(services.database, request)
     require_connector(services.database, request.tenant_id, request.connector_id)
     streams = tuple(stream.name for stream in selected_streams(request))
@@ -41,7 +42,7 @@ def open_renormalize(services: Services, request: Request, workflow_id: str, own
     while True:
         opened = _take_and_open(services, request, workflow_id, owner_run, dead_run)
         if not isinstance(opened, Held):
-            return replace(opened, streams=streams)
+            return replace(opened, streams=streams, connector_type=request.kind)
         if services.is_running(opened):
             return SyncPlan(held_by=opened.owner_workflow, mode=request.mode)
         dead_run = opened.owner_run
