@@ -19,6 +19,9 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from gtmc_pipelines.model.errors import Misuse
 
+CALLBACK_URL = "http://localhost:8400/callback"
+"""What to register at Salesforce and Microsoft: both take plain http for the word `localhost` alone."""
+
 _HEX_KEY = re.compile(r"[0-9a-fA-F]{64}")
 _HOST_PORT = re.compile(r"[^\s/:,@]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}")
 _POSTGRES_URL = re.compile(r"postgres(ql)?(\+\w+)?://\S+")
@@ -103,8 +106,8 @@ class Settings(BaseSettings):
 
     salesforce_client_id: SecretStr | None = _variable("SALESFORCE_CLIENT_ID", description="Consumer key of the app")
     salesforce_client_secret: SecretStr | None = _variable("SALESFORCE_CLIENT_SECRET", description="Consumer secret")
-    salesforce_callback_url: str | None = _variable(
-        "SALESFORCE_CALLBACK_URL", description="Registered callback; unset: http://127.0.0.1:<port>/callback"
+    salesforce_callback_url: str = _variable(
+        "SALESFORCE_CALLBACK_URL", CALLBACK_URL, description="Registered callback, letter by letter"
     )
     salesforce_login_url: str = _variable(
         "SALESFORCE_LOGIN_URL",
@@ -133,8 +136,8 @@ class Settings(BaseSettings):
 
     o365_client_id: SecretStr | None = _variable("O365_CLIENT_ID", description="Application id of the app registration")
     o365_client_secret: SecretStr | None = _variable("O365_CLIENT_SECRET", description="Value of its client secret")
-    o365_redirect_uri: str | None = _variable(
-        "O365_REDIRECT_URI", description="Registered redirect of the admin consent; unset: a loopback address"
+    o365_redirect_uri: str = _variable(
+        "O365_REDIRECT_URI", CALLBACK_URL, description="Registered redirect of the admin consent"
     )
     o365_login_url: str = _variable(
         "O365_LOGIN_URL", "https://login.microsoftonline.com", description="Login host of the Microsoft cloud"

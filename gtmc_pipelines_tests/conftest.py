@@ -91,10 +91,11 @@ def temporal_address(services_home: Path) -> Iterator[str]:
 def sandbox(services_home: Path) -> Iterator[dict[str, Any]]:
     """The running sandbox: what `gtmc sandbox --json` prints."""
     log = services_home / "sandbox.json"
+    callback = f"http://localhost:{free_port()}/callback"  # 8400 may be another suite's
     child = ChildProcess.spawn(
         ChildSpec(
             name="the sandbox",
-            command=[sys.executable, "-m", "gtmc_pipelines.cli.main", "sandbox", "--json"],
+            command=[sys.executable, "-m", "gtmc_pipelines.cli.main", "sandbox", "--json", "--redirect-uri", callback],
             log_file=services_home / "sandbox.log",
             output_file=log,
             environment=child_environment({"GTMC_HOME": str(services_home / "sandbox")}),

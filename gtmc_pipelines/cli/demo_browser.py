@@ -10,6 +10,7 @@ import urllib.request
 from pathlib import Path
 
 from gtmc_pipelines.model.errors import Broken
+from gtmc_pipelines.settings import child_environment
 
 _URL = re.compile(r"https?://\S+")
 
@@ -22,14 +23,19 @@ def open_like_a_person(url: str, ca_file: Path | None) -> None:
         page.read()
 
 
-def connect(tenant: str, connector: str, ca_file: Path | None) -> str:
+def connect(tenant: str, connector: str, ca_file: Path | None, callback: str = "") -> str:
     """Run `gtmc connectors connect` in a process of its own and do the browser's part; gives what it printed.
 
+    `callback` is a registered address that no other login waits on; empty: the one the settings name.
     Raises Broken with the command's own sentence when it fails.
     """
     command = [sys.executable, "-m", "gtmc_pipelines.cli.main", "connectors", "connect"]
     command += ["--tenant", tenant, "--connector", connector, "--no-browser", "--login-hint", tenant]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603
+    own = {"SALESFORCE_CALLBACK_URL": callback, "O365_REDIRECT_URI": callback} if callback else {}
+    environment = child_environment(own)
+    with subprocess.Popen(  # noqa: S603
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
         assert process.stdout is not None
         printed = []
         for line in process.stdout:

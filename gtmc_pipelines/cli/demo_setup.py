@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from tempfile import NamedTemporaryFile
 from typing import Any
 
@@ -15,6 +16,7 @@ from gtmc_pipelines.cli.console import console
 from gtmc_pipelines.connectors.login import KeyLogin
 from gtmc_pipelines.connectors.registry import login_of
 from gtmc_pipelines.model.connector_types import ConnectorStatus, ConnectorType
+from gtmc_pipelines.stack.sandbox_part import local_callbacks
 from gtmc_pipelines.storage.connectors import find_connector
 from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines.storage.tenants import list_tenants
@@ -62,8 +64,11 @@ def set_up(
         if subject.connector is ConnectorType.O365:
             _consent(subject.tenant_id, vendors[subject.connector]["credentials"]["orgs"][subject.tenant_id])
     in_browser = [one for one in waiting if not isinstance(login_of(one.connector), KeyLogin)]
-    with ThreadPoolExecutor(max_workers=3) as pool:
-        list(pool.map(lambda one: _connect_in_browser(one, ca_file), in_browser))
+    callbacks: SimpleQueue[str] = SimpleQueue()  # a login waits on an address of its own
+    for uri in local_callbacks(vendors[ConnectorType.SALESFORCE]):
+        callbacks.put(uri)
+    with ThreadPoolExecutor(max_workers=max(1, min(3, callbacks.qsize()))) as pool:
+        list(pool.map(lambda one: _connect_in_browser(one, ca_file, callbacks), in_browser))
     return [_found(database, subject) for subject in subjects]
 
 
@@ -87,10 +92,14 @@ def _connect_by_key(database: Database, subject: Subject, credentials: Mapping[s
             gtmc("connectors", "connect", *who, "--connector", subject.connector, "--key-file", file.name)
 
 
-def _connect_in_browser(subject: Subject, ca_file: Path | None) -> None:
+def _connect_in_browser(subject: Subject, ca_file: Path | None, callbacks: SimpleQueue[str]) -> None:
     command = f"gtmc connectors connect --tenant {subject.tenant_id} --connector {subject.connector}"
     console.print(f"[dim]$ {command}[/dim]", highlight=False)
-    demo_browser.connect(subject.tenant_id, subject.connector, ca_file)
+    callback = callbacks.get()
+    try:
+        demo_browser.connect(subject.tenant_id, subject.connector, ca_file, callback)
+    finally:
+        callbacks.put(callback)
 
 
 def _is_connected(database: Database, subject: Subject) -> bool:

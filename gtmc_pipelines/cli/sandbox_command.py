@@ -41,6 +41,10 @@ def sandbox(
     size: Annotated[list[str] | None, typer.Option(help="Live records a tenant: contacts=200000. Repeat it.")] = None,
     tenants: Annotated[str, typer.Option(help="Tenants that have data, comma-separated.")] = "acme,globex,initech",
     state_dir: Annotated[Path | None, typer.Option(help="Keep CA, grants and changes here for the next start.")] = None,
+    redirect_uri: Annotated[
+        list[str] | None,
+        typer.Option(help="Register this callback too, at Salesforce and Microsoft. Repeat it."),
+    ] = None,
 ) -> None:
     """Serve imitated vendors until stopped: real protocols, made-up data, faults on request."""
     try:
@@ -52,6 +56,7 @@ def sandbox(
             tenants=tuple(name.strip() for name in tenants.split(",") if name.strip()),
             sizes=dict(parse_size(text) for text in size or ()),
             state_dir=state_dir,
+            redirect_uris=tuple(redirect_uri or ()),
         )
         serve(options, _print_json if as_json else _print_table)
     except SandboxMisuse as misuse:

@@ -35,10 +35,15 @@ class BrowserLogin(Protocol):
         """Scopes a grant must have."""
         ...
 
+    @property
+    def no_answer_hint(self) -> str:
+        """What keeps this vendor's page from calling back, and who can change that: for a login that waited in vain."""
+        ...
+
     def authorize_url(
         self, settings: ConnectorSettings, redirect_uri: str, state: str, pkce: Pkce, login_hint: str = ""
     ) -> str:
-        """The address to open."""
+        """The address to open. Raises Misuse for a `redirect_uri` that can't be registered there."""
         ...
 
     def exchange(self, settings: ConnectorSettings, callback: Callback, redirect_uri: str, pkce: Pkce) -> Grant:

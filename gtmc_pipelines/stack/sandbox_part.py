@@ -14,6 +14,7 @@ from gtmc_pipelines.stack.ports import USUAL_PORTS, free_range
 from gtmc_pipelines.stack.process import ChildSpec
 
 _PORTS = 10  # five vendors, http and https each
+_CALLBACK_PORT, _CALLBACKS = 8400, 3  # logins that may wait for their answer side by side, as the demo's do
 
 
 class SandboxPart:
@@ -24,11 +25,14 @@ class SandboxPart:
         self._announcement_file = home / "sandbox.json"
         self.keys_folder = home / "sandbox" / "keys"
         self.port = free_range(USUAL_PORTS["sandbox"], _PORTS)
+        self._callback_port = free_range(_CALLBACK_PORT, _CALLBACKS)
 
     def spec(self) -> ChildSpec:
         """The process; what it prints goes to `<home>/sandbox.json`."""
         options = ["--json", "--port", str(self.port)]
         options += ["--state-dir", str(self._home / "sandbox")]
+        for port in range(self._callback_port, self._callback_port + _CALLBACKS):
+            options += ["--redirect-uri", f"http://localhost:{port}/callback"]
         return ChildSpec(
             name="Sandbox",
             command=[sys.executable, "-m", "gtmc_pipelines.cli.main", "sandbox", *options],
@@ -76,6 +80,7 @@ def sandbox_environment(announcement: Mapping[str, Any]) -> dict[str, str]:
     variables = {"GTMC_SANDBOX_HOSTS": ",".join(hosts), "GTMC_CA_FILE": str(announcement.get("ca_file", ""))}
     if salesforce := vendors.get("salesforce"):
         credentials = salesforce.get("credentials", {})
+        variables["SALESFORCE_CALLBACK_URL"] = next(iter(local_callbacks(salesforce)), "")
         variables["SALESFORCE_LOGIN_URL"] = salesforce["http"]
         variables["SALESFORCE_CLIENT_ID"] = credentials.get("client_id", "")
         variables["SALESFORCE_CLIENT_SECRET"] = credentials.get("client_secret", "")
@@ -91,9 +96,16 @@ def sandbox_environment(announcement: Mapping[str, Any]) -> dict[str, str]:
         credentials = o365.get("credentials", {})
         variables["O365_LOGIN_URL"] = o365["https"]  # msal refuses plain http
         variables["O365_GRAPH_URL"] = f"{o365['http']}/v1.0"
+        variables["O365_REDIRECT_URI"] = next(iter(local_callbacks(o365)), "")
         variables["O365_CLIENT_ID"] = credentials.get("client_id", "")
         variables["O365_CLIENT_SECRET"] = credentials.get("client_secret", "")
     return {name: value for name, value in variables.items() if value}
+
+
+def local_callbacks(vendor: Mapping[str, Any]) -> list[str]:
+    """Callbacks on this machine that are registered with an announced vendor's app; the first is the one to use."""
+    registered = vendor.get("credentials", {}).get("redirect_uris", ())
+    return [uri for uri in registered if urlsplit(uri).hostname == "localhost"]
 
 
 def without_real_vendors(variables: Mapping[str, str], chosen: Set[str]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from gtmc_pipelines.connectors.contract import ConnectorSettings, Credentials, CredentialSource
 from gtmc_pipelines.connectors.login import Grant, HeldCredentials, KeyLogin
-from gtmc_pipelines.connectors.loopback import WAIT_SECONDS, LoopbackListener
+from gtmc_pipelines.connectors.loopback import WAIT_SECONDS, Callback, LoopbackListener
 from gtmc_pipelines.connectors.oauth import Pkce, StateSigner
 from gtmc_pipelines.connectors.registry import connector_of, login_of
 from gtmc_pipelines.model.connector_types import ConnectorType
@@ -79,7 +79,7 @@ def connect_in_browser(
         state = signer.issue(row.tenant_id, row.id, datetime.now(UTC))
         try:
             show(login.authorize_url(composed, listener.redirect_uri, state, pkce, login_hint))
-            callback = listener.wait(wait_seconds)
+            callback = _answer(listener, wait_seconds, login.no_answer_hint)
             signer.redeem(callback.state, row.tenant_id, row.id, datetime.now(UTC))
         except BaseException:  # Ctrl-C too: a login that was broken off leaves nothing
             signer.withdraw(state, datetime.now(UTC))
@@ -94,6 +94,16 @@ def connect_in_browser(
     return _store(
         settings, database, row, _proven_if_agreed(settings, database, row, grant), login.required_scopes, actor
     )
+
+
+def _answer(listener: LoopbackListener, wait_seconds: float, no_answer_hint: str) -> Callback:
+    """What came back; when nothing does, the error says what at this vendor may be the reason."""
+    try:
+        return listener.wait(wait_seconds)
+    except Misuse as error:
+        if error.code != "oauth_no_answer":
+            raise
+        raise Misuse(error.code, error.sentence, next_step=f"{error.next_step} {no_answer_hint}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,8 +235,8 @@ def _stored(settings: Settings, database: Database, row: ConnectorRow) -> Stored
     return StoredCredentials(database, key_ring(settings), row.tenant_id, row.id)
 
 
-def _callback(settings: Settings, kind: ConnectorType) -> tuple[str | None, str]:
-    """The registered callback URL, if one is set, and the variable that sets it."""
+def _callback(settings: Settings, kind: ConnectorType) -> tuple[str, str]:
+    """The registered callback URL, and the variable that sets it."""
     if kind is ConnectorType.O365:
         return settings.o365_redirect_uri, "O365_REDIRECT_URI"
     return settings.salesforce_callback_url, "SALESFORCE_CALLBACK_URL"

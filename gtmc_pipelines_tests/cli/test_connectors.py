@@ -24,11 +24,13 @@ from gtmc_pipelines.connectors.http import VendorSession
 from gtmc_pipelines.connectors.salesforce.auth import refresh
 from gtmc_pipelines.model.errors import Broken, GtmcError, Misuse, Reauthorize
 from gtmc_pipelines.settings import child_environment, load_settings
+from gtmc_pipelines.stack.ports import free_port
 from gtmc_pipelines.storage.connectors import require_connector
 from gtmc_pipelines.storage.credentials import StoredCredentials
 from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines.storage.tenants import list_tenants
 from gtmc_pipelines.vault.keyring import generate_key_hex
+from gtmc_pipelines.workflows import authorization
 from gtmc_pipelines.workflows.composition import compose, key_ring
 from gtmc_pipelines_tests.connectors.salesforce_scene import Org
 
@@ -75,10 +77,10 @@ def org(
         "SALESFORCE_CLIENT_ID": found.client_id,
         "SALESFORCE_CLIENT_SECRET": found.client_secret,
         "SALESFORCE_LOGIN_URL": found.base,
+        "SALESFORCE_CALLBACK_URL": found.callback,
         "GTMC_SANDBOX_HOSTS": found.host,
     }.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.delenv("SALESFORCE_CALLBACK_URL", raising=False)
     return found
 
 
@@ -143,7 +145,7 @@ def test_a_connector_goes_from_added_to_connected_to_disconnected(added: str, or
     assert connected["options"]["bulk_threshold"] == 10
     asked = urllib.parse.parse_qs(urllib.parse.urlsplit(browser.urls[0]).query)
     assert asked["code_challenge_method"] == ["S256"]
-    assert asked["redirect_uri"][0].startswith("http://127.0.0.1:")
+    assert asked["redirect_uri"] == [org.callback]
 
     verified = json.loads(gtmc("connectors", "verify", *_here(added), "--json").stdout)
     assert verified["healthy"] is True
@@ -200,7 +202,7 @@ def test_the_address_stands_alone_on_a_line_for_scripts(added: str, browser: Bro
 def test_a_login_that_goes_wrong_leaves_nothing_half_written(
     added: str, browser: Browser, database: Database, bend: Callable[[str], str], code: str
 ) -> None:
-    browser.bend = lambda url: bend(url) if "127.0.0.1" in url and "/services/" not in url else url
+    browser.bend = lambda url: bend(url) if "/services/" not in url else url
     error = refusal("connectors", "connect", *_here(added), "--login-hint", "acme")
     assert error.code == code
     assert isinstance(error, Misuse | Reauthorize)
@@ -209,6 +211,35 @@ def test_a_login_that_goes_wrong_leaves_nothing_half_written(
     with database.tenant(added) as connection:
         config = connection.exec_driver_sql("SELECT config FROM connectors").scalar()
     assert config == {"options": {"bulk_threshold": 10}, "secrets": {}}
+
+
+def test_a_login_that_salesforce_never_sends_back_says_what_the_administrator_can_do(
+    added: str, org: Org, database: Database
+) -> None:
+    org.break_("app_not_installed", count=1)
+    pages: list[str] = []
+
+    def look(url: str) -> None:
+        with urllib.request.urlopen(f"{url}&login_hint=acme", timeout=10) as page:
+            pages.append(page.url)
+
+    row = require_connector(database, added, "salesforce")
+    with pytest.raises(Misuse) as caught:
+        authorization.connect_in_browser(load_settings(), database, row, show=look, actor="ada", wait_seconds=0.05)
+    assert "error_description=app+must+be+installed+into+org" in pages[0]
+    assert caught.value.code == "oauth_no_answer"
+    assert "Approve Uninstalled Connected Apps" in caught.value.next_step
+    assert "OAUTH_APPROVAL_ERROR_GENERIC" in caught.value.next_step
+
+
+def test_a_callback_that_salesforce_does_not_register_is_refused_before_the_login(
+    added: str, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SALESFORCE_CALLBACK_URL", f"http://127.0.0.1:{free_port()}/callback")
+    error = refusal("connectors", "connect", *_here(added))
+    assert error.code == "callback_not_registrable"
+    assert "http://localhost:8400/callback" in error.next_step
+    assert browser.urls == []
 
 
 def test_a_failed_reconnection_keeps_the_connection_there_was(added: str, browser: Browser) -> None:
@@ -287,7 +318,7 @@ def test_without_an_encryption_key_nobody_is_sent_to_log_in(
 
 def test_a_taken_callback_port_is_one_sentence(added: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        monkeypatch.setenv("SALESFORCE_CALLBACK_URL", f"http://127.0.0.1:{taken.getsockname()[1]}/callback")
+        monkeypatch.setenv("SALESFORCE_CALLBACK_URL", f"http://localhost:{taken.getsockname()[1]}/callback")
         assert refusal("connectors", "connect", *_here(added)).code == "callback_port_taken"
     monkeypatch.setenv("SALESFORCE_CALLBACK_URL", "https://app.example/oauth/callback")
     assert refusal("connectors", "connect", *_here(added)).code == "callback_not_local"

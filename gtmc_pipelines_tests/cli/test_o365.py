@@ -17,6 +17,7 @@ from gtmc_pipelines.connectors.o365.api import O365Session
 from gtmc_pipelines.defs.resources import O365Resource
 from gtmc_pipelines.model.connector_types import ConnectorStatus, ConnectorType
 from gtmc_pipelines.model.errors import GtmcError, Misuse, Reauthorize
+from gtmc_pipelines.stack.sandbox_part import local_callbacks
 from gtmc_pipelines.storage.connectors import add_connector, find_connector
 from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines.storage.o365 import get_config
@@ -47,9 +48,9 @@ def directory(
         "O365_GRAPH_URL": f"{found.vendor['http']}/v1.0",
         "GTMC_SANDBOX_HOSTS": ",".join(settings.sandbox_hosts),
         "GTMC_CA_FILE": found.ca_file,
+        "O365_REDIRECT_URI": local_callbacks(found.vendor)[0],
     }.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.delenv("O365_REDIRECT_URI", raising=False)
     return found
 
 

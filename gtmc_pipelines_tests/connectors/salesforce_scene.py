@@ -16,10 +16,11 @@ from gtmc_pipelines.connectors.salesforce import auth
 from gtmc_pipelines.connectors.salesforce.api import SalesforceSession, open_session
 from gtmc_pipelines.connectors.salesforce.streams import OBJECTS, read_stream
 from gtmc_pipelines.model.records import Page, ReadFrom, SourceRecord
+from gtmc_pipelines.stack.sandbox_part import local_callbacks
 from gtmc_pipelines.vault.secret import Secret
 from gtmc_pipelines_tests.connectors.vendor_scene import VendorScene, whole
 
-REDIRECT = "http://127.0.0.1:1717/callback"
+REDIRECT = "http://localhost:8400/callback"
 
 
 @dataclass
@@ -55,6 +56,7 @@ class Org(VendorScene):
     ca_file: str
     control: str
     name: str = "acme"
+    callback: str = REDIRECT
     waits: list[float] = field(default_factory=list)
 
     @classmethod
@@ -63,7 +65,14 @@ class Org(VendorScene):
         given = vendor["credentials"]
         token = given["orgs"][name]["access_token"]
         return cls(
-            vendor[scheme], given["client_id"], given["client_secret"], token, sandbox["ca_file"], vendor["http"], name
+            vendor[scheme],
+            given["client_id"],
+            given["client_secret"],
+            token,
+            sandbox["ca_file"],
+            vendor["http"],
+            name,
+            local_callbacks(vendor)[0],
         )
 
     @property

@@ -5,10 +5,11 @@ import struct
 import threading
 import urllib.error
 import urllib.request
+from urllib.parse import urlsplit
 
 import pytest
 
-from gtmc_pipelines.connectors.loopback import Callback, LoopbackListener
+from gtmc_pipelines.connectors.loopback import Callback, LoopbackListener, listening
 from gtmc_pipelines.model.errors import GtmcError, Misuse, Reauthorize
 
 
@@ -96,6 +97,54 @@ def test_a_fixed_callback_is_used_as_registered_and_its_port_must_be_free() -> N
         assert caught.value.code == "callback_port_taken"
     with LoopbackListener(taken) as second:
         assert second.redirect_uri == taken
+
+
+def _has_ipv6() -> bool:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
+ADDRESSES = ["127.0.0.1", "::1"] if _has_ipv6() else ["127.0.0.1"]
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_localhost_is_answered_wherever_the_browser_looks_for_it(address: str) -> None:
+    listener = LoopbackListener()
+    port = urlsplit(listener.redirect_uri).port
+    host = f"[{address}]" if ":" in address else address
+    visit = _Visit(f"http://{host}:{port}/callback?code=a&state=b")
+    assert listener.wait(5).state == "b"
+    visit.join()
+    assert listener.redirect_uri == f"http://localhost:{port}/callback"
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_a_port_taken_on_one_of_the_two_is_refused_and_the_address_is_named(address: str) -> None:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.create_server((address, 0), family=family) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(Misuse) as caught:
+            LoopbackListener(f"http://localhost:{port}/callback", "O365_REDIRECT_URI")
+        assert f"Port {port} of the callback URL is taken on {address}" in caught.value.sentence
+        assert "O365_REDIRECT_URI" in caught.value.next_step
+    with LoopbackListener(f"http://localhost:{port}/callback"):  # nothing of it was left open
+        pass
+
+
+def test_a_machine_without_one_of_the_addresses_listens_on_the_other() -> None:
+    absent = "2001:db8::1"  # of no machine (RFC 3849): binding it fails as ::1 does where there is no IPv6
+    servers = listening(("127.0.0.1", absent), 0, "SALESFORCE_CALLBACK_URL")
+    try:
+        assert [server.server_address[0] for server in servers] == ["127.0.0.1"]
+    finally:
+        for server in servers:
+            server.server_close()
+    with pytest.raises(Misuse) as caught:
+        listening((absent,), 0, "SALESFORCE_CALLBACK_URL")
+    assert caught.value.code == "no_loopback_address"
 
 
 @pytest.mark.parametrize("url", ["https://127.0.0.1:1717/cb", "http://app.example.com/cb", "nonsense"])

@@ -24,7 +24,7 @@ from gtmc_pipelines_tests.connectors.o365_scene import Directory
 
 pytestmark = pytest.mark.services
 
-REDIRECT = "http://127.0.0.1:1718/callback"
+REDIRECT = "http://localhost:1718/callback"
 PKCE = Pkce.fresh()
 CALLERS = 50
 
@@ -41,7 +41,7 @@ def _sent_back(directory: Directory, hint: str) -> str:
     with raised.value as answer:
         target = answer.headers["Location"]
     assert target.startswith(REDIRECT)
-    return str(target.removeprefix("http://127.0.0.1:1718"))
+    return str(target.removeprefix("http://localhost:1718"))
 
 
 @pytest.mark.parametrize("hint", ["acme", "acme.example", "admin@acme.example"])
@@ -101,6 +101,31 @@ def test_a_hint_that_is_no_directory_is_refused(directory: Directory, hint: str)
         return
     with pytest.raises(Misuse):
         O365Login().authorize_url(settings, REDIRECT, "S", PKCE, hint)
+
+
+@pytest.mark.parametrize(
+    ("redirect_uri", "is_registered"),
+    [
+        ("http://localhost:8400/callback", True),
+        ("http://localhost:51234/callback", True),
+        ("http://localhost/callback", True),
+        ("http://localhost:8400/elsewhere", False),
+        ("http://127.0.0.1:8400/callback", False),
+        ("http://[::1]:8400/callback", False),
+        ("http://localhost.evil.example/callback", False),
+        ("https://localhost:8400/callback", False),
+    ],
+)
+def test_microsoft_compares_all_of_a_localhost_address_but_its_port(
+    directory: Directory, redirect_uri: str, is_registered: bool
+) -> None:
+    settings = directory.settings(login_url=directory.vendor["http"])
+    url = O365Login().authorize_url(settings, redirect_uri, "S", PKCE, "acme")
+    with pytest.raises(urllib.error.HTTPError) as raised:
+        urllib.request.build_opener(_NoRedirects).open(url, timeout=10)
+    with raised.value as answer:
+        assert answer.code == (302 if is_registered else 400)
+        assert is_registered or b"AADSTS50011" in answer.read()
 
 
 def test_a_consent_is_taken_back_by_the_administrator_only(directory: Directory) -> None:

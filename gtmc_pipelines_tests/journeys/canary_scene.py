@@ -168,6 +168,8 @@ def opened(folder: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> 
     for made in (home, sandbox_says.parent):
         made.mkdir()
     command = [*_GTMC, "sandbox", "--json", "--tenants", ORG, "--state-dir", str(sandbox_says.parent)]
+    callback = f"http://localhost:{free_port()}/callback"
+    command += ["--redirect-uri", callback]
     command += [part for name, size in _SIZES.items() for part in ("--size", f"{name}={size}")]
     with ExitStack() as stack:
         sandbox = ChildProcess.spawn(
@@ -191,7 +193,7 @@ def opened(folder: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> 
         database = open_database(urls[0])
         stack.callback(database.close)
         scene = Scene(home, sites, database, urls, monkeypatch)
-        scene.set(**_environment(scene, temporal))
+        scene.set(**_environment(scene, temporal), SALESFORCE_CALLBACK_URL=callback, O365_REDIRECT_URI=callback)
         yield scene
 
 

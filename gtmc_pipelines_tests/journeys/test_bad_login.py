@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from gtmc_pipelines.stack.ports import free_port
 from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines_tests.connectors.salesforce_scene import Org
 from gtmc_pipelines_tests.journeys.desk import Desk
@@ -74,9 +75,10 @@ def test_a_callback_that_can_not_work_is_refused_before_the_browser_opens(desk: 
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         for url, words in {
-            f"http://127.0.0.1:{port}/callback": f"Port {port}",
+            f"http://localhost:{port}/callback": f"Port {port}",
             "https://app.example/callback": "doesn't lead to this machine",
-            "http://127.0.0.1:99999/callback": "can't be parsed",
+            f"http://127.0.0.1:{free_port()}/callback": "plain http is for `localhost` alone",
+            "http://localhost:99999/callback": "can't be parsed",
             "http://[": "can't be parsed",
         }.items():
             said = desk.with_(SALESFORCE_CALLBACK_URL=url).gtmc("connectors", "connect", *here, "--no-browser")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import requests
 
-from gtmc_pipelines.sandbox.options import SandboxMisuse, SandboxOptions, parse_size
+from gtmc_pipelines.sandbox.options import SandboxMisuse, SandboxOptions, is_registrable, parse_size
 from gtmc_pipelines.sandbox.running import running
 
 from .conftest import Client
@@ -51,6 +51,7 @@ def test_it_announces_itself_serves_and_ends_cleanly(number: signal.Signals) -> 
         (["--vendor", "nope"], "There is no vendor 'nope'"),
         (["--size", "contact=5"], "There is no size 'contact'"),
         (["--size", "contacts"], "is not a size"),
+        (["--redirect-uri", "http://127.0.0.1:8400/callback"], "cannot be an HTTP URL"),
     ],
 )
 def test_a_wrong_option_gets_one_sentence_and_status_1(options: list[str], says: str) -> None:
@@ -72,6 +73,31 @@ def test_a_taken_port_is_named() -> None:
             pass
 
 
+@pytest.mark.parametrize(
+    ("uri", "is_taken"),
+    [
+        ("https://platform.example/callback", True),
+        ("http://localhost:1717/OauthRedirect", True),
+        ("http://localhost/", True),
+        ("http://127.0.0.1:8400/callback", False),
+        ("http://[::1]:8400/callback", False),
+        ("http://platform.example/callback", False),
+        ("http://localhost.example/callback", False),
+        ("http://localhost:8400/callback#part", False),
+        ("http://localhost:99999/callback", False),
+        ("localhost:8400/callback", False),
+        ("https:///callback", False),
+    ],
+)
+def test_the_app_takes_the_callbacks_that_the_vendors_forms_take(uri: str, is_taken: bool) -> None:
+    assert is_registrable(uri) is is_taken
+    if is_taken:
+        assert uri in SandboxOptions(redirect_uris=(uri,)).registered_redirects
+    else:
+        with pytest.raises(SandboxMisuse, match="HTTP URL"):
+            SandboxOptions(redirect_uris=(uri,))
+
+
 def test_a_size_is_a_name_and_a_number() -> None:
     assert parse_size("contacts=200_000") == ("contacts", 200_000)
 
@@ -83,13 +109,15 @@ def test_grants_changes_and_the_ca_outlive_a_restart(tmp_path: Path) -> None:
         query = {
             "response_type": "code",
             "client_id": client.credentials["client_id"],
-            "redirect_uri": "http://localhost/",
+            "redirect_uri": "http://localhost:8400/callback",
             "login_hint": "acme",
         }
         url = f"{client.base}/services/oauth2/authorize"
         back = requests.get(url, params=query, allow_redirects=False, timeout=30).headers["location"]
         code = back.split("code=")[1]
-        tokens = client.token(grant_type="authorization_code", code=code, redirect_uri="http://localhost/").json()
+        tokens = client.token(
+            grant_type="authorization_code", code=code, redirect_uri="http://localhost:8400/callback"
+        ).json()
         client.mutate("delete", count=2)
         client.mutate("create", count=2, fields={"LastName": "Bleibt"})
         truth = client.control("GET", "truth?org=acme")

@@ -89,7 +89,7 @@ def chunked(form: str) -> Iterator[bytes]:
 def test_jsforces_oauth_habits_chunked_post_no_method_and_a_long_verifier(salesforce: Client) -> None:
     verifier = secrets.token_urlsafe(128)
     assert len(verifier) == 171
-    redirect = "http://127.0.0.1:9/callback"
+    redirect = "http://localhost:8400/callback"
     query = {
         "response_type": "code",
         "client_id": salesforce.credentials["client_id"],

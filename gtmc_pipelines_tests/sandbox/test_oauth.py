@@ -12,7 +12,7 @@ from gtmc_pipelines.sandbox.salesforce.grants import challenge_of
 
 from .conftest import Client
 
-REDIRECT = "http://127.0.0.1:4567/callback"
+REDIRECT = "http://localhost:8400/callback"
 
 
 def authorize(client: Client, **asked: str) -> requests.Response:
@@ -86,6 +86,12 @@ def test_without_a_hint_a_person_can_choose_the_org(salesforce: Client) -> None:
         ({"redirect_uri": "https://evil.example/callback"}, "redirect_uri_mismatch"),
         ({"redirect_uri": "https://app.example/oauth/callback/more"}, "redirect_uri_mismatch"),
         ({"redirect_uri": "http://127.0.0.1.evil.example/callback"}, "redirect_uri_mismatch"),
+        ({"redirect_uri": "http://127.0.0.1:8400/callback"}, "redirect_uri_mismatch"),
+        ({"redirect_uri": "http://[::1]:8400/callback"}, "redirect_uri_mismatch"),
+        ({"redirect_uri": "http://localhost:8401/callback"}, "redirect_uri_mismatch"),
+        ({"redirect_uri": "https://localhost:8400/callback"}, "redirect_uri_mismatch"),
+        ({"redirect_uri": "http://localhost:8400/callback/"}, "redirect_uri_mismatch"),
+        ({"redirect_uri": "http://localhost:8400/callback?a=1"}, "redirect_uri_mismatch"),
         ({"client_id": "unknown"}, "invalid_client_id"),
     ],
 )

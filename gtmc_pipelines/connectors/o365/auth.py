@@ -37,6 +37,10 @@ class O365Login:
     """How Office 365 is connected: a `BrowserLogin` whose login page is the administrator's consent."""
 
     required_scopes = PERMISSIONS
+    no_answer_hint = (
+        "If Microsoft's page showed an error, it doesn't call back: for AADSTS50011 register the address of "
+        "O365_REDIRECT_URI with the app (as Web), for AADSTS90094 or 'Need admin approval' let an administrator log in."
+    )
 
     def authorize_url(
         self, settings: ConnectorSettings, redirect_uri: str, state: str, pkce: Pkce, login_hint: str = ""

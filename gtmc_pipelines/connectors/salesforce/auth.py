@@ -39,7 +39,18 @@ class _TokenAnswer(msgspec.Struct):
 
 
 def authorize_url(settings: ConnectorSettings, redirect_uri: str, state: str, pkce: Pkce, login_hint: str = "") -> str:
-    """The address to open in the browser. Raises Misuse when our app isn't configured."""
+    """The address to open in the browser.
+
+    Raises Misuse when our app isn't configured, or for a callback that Salesforce's form refuses ("Cannot be an HTTP
+    URL"): plain http is for the word `localhost` alone, not for 127.0.0.1.
+    """
+    parts = urlsplit(redirect_uri)
+    if parts.scheme == "http" and parts.hostname != "localhost":
+        raise Misuse(
+            "callback_not_registrable",
+            f"Salesforce takes no callback at http://{parts.hostname}: plain http is for `localhost` alone.",
+            next_step="Set SALESFORCE_CALLBACK_URL to http://localhost:8400/callback and register the same.",
+        )
     parameters = {
         "response_type": "code",
         "client_id": _app(settings, "client_id").reveal(),
@@ -106,6 +117,12 @@ class SalesforceLogin:
     """The browser login, with an HTTP session of its own for each call."""
 
     required_scopes = REQUIRED_SCOPES
+    no_answer_hint = (
+        "If Salesforce showed an error page of its own, it never calls back. For OAUTH_APPROVAL_ERROR_GENERIC (`app "
+        "must be installed into org`) have an administrator of that org install the app (Setup, Connected Apps OAuth "
+        "Usage, Install), or give the user *Approve Uninstalled Connected Apps* (with API Access Control: *Use Any API "
+        "Client*). For `redirect_uri_mismatch` register the URL of SALESFORCE_CALLBACK_URL, letter by letter."
+    )
 
     def authorize_url(
         self, settings: ConnectorSettings, redirect_uri: str, state: str, pkce: Pkce, login_hint: str = ""

@@ -24,7 +24,8 @@ Host. A mailbox takes 4 requests at once and 10,000 in ten minutes, then 429 `Ap
 those of Mail.ReadBasic.All: no body, preview or attachment is given.
 
 Users: those with mailboxes, one without Exchange (404 `MailboxNotEnabledForRESTAPI`), one disabled with a mailbox,
-one guest. Redirect addresses registered: `https://app.example/o365/callback` and any loopback address.
+one guest. Redirect addresses registered: `http://localhost:8400/callback`, `https://app.example/oauth/callback`
+and those of `--redirect-uri`; of a localhost address the port is left out of the comparison.
 
 ### Data
 

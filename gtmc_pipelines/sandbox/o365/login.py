@@ -16,9 +16,7 @@ from gtmc_pipelines.sandbox.vendor import exchange_of
 if TYPE_CHECKING:
     from gtmc_pipelines.sandbox.o365.vendor import O365Vendor
 
-_LOOPBACK = re.compile(r"http://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?(/[^#]*)?")
-REDIRECT_URIS = ("https://app.example/o365/callback",)
-"""Registered redirect addresses; any http loopback address is allowed too."""
+_LOCALHOST = re.compile(r"http://localhost(:\d{1,5})?(?=[/?#]|\Z)")
 _ANY = ("organizations", "common")
 
 
@@ -82,7 +80,7 @@ class LoginPages:
         if asked.get("client_id") != tokens.client_id:
             return _page("AADSTS700016: Application was not found in the directory.", 400)
         redirect_uri = asked.get("redirect_uri", "")
-        if redirect_uri not in REDIRECT_URIS and not _LOOPBACK.fullmatch(redirect_uri):
+        if without_local_port(redirect_uri) not in map(without_local_port, self._vendor.redirect_uris):
             return _page("AADSTS50011: The redirect URI does not match the ones registered for the application.", 400)
         tenant = request.path_params["tenant"]
         org = tokens.org_named(tenant)
@@ -131,6 +129,14 @@ class LoginPages:
             text = f"Application with identifier '{tokens.client_id}' was not found in the directory '{org}'."
             raise LoginError(400, "unauthorized_client", 700016, text)
         return tokens.issue(org, form)
+
+
+def without_local_port(uri: str) -> str:
+    """A redirect address as Microsoft compares it: the port of a localhost address is ignored, nothing else is.
+
+    A bare 127.0.0.1 is another address ("Redirect URI restrictions": only `localhost` may be http in the portal).
+    """
+    return _LOCALHOST.sub("http://localhost", uri, count=1)
 
 
 def _unknown(tenant: str) -> LoginError:

@@ -20,7 +20,7 @@ from gtmc_pipelines.sandbox.o365.directory_pages import DirectoryPages
 from gtmc_pipelines.sandbox.o365.docs import DOCS
 from gtmc_pipelines.sandbox.o365.door import Door
 from gtmc_pipelines.sandbox.o365.errors import GraphError, no_mailbox, unknown_user
-from gtmc_pipelines.sandbox.o365.login import REDIRECT_URIS, LoginPages
+from gtmc_pipelines.sandbox.o365.login import LoginPages
 from gtmc_pipelines.sandbox.o365.mail import Mails
 from gtmc_pipelines.sandbox.o365.mail_pages import MailPages
 from gtmc_pipelines.sandbox.o365.people import People
@@ -63,6 +63,7 @@ class O365Vendor:
     def __init__(self, options: SandboxOptions, knobs: Knobs) -> None:
         self._options, self._knobs = options, knobs
         self.orgs = tuple(options.tenants)
+        self.redirect_uris = options.registered_redirects
         self.changed: Callable[[], None] = lambda: None
         self.app: ASGIApp = Door(self._routes())
         self.meetings = options.sizes.get("mailbox_meetings", self.sizes["mailbox_meetings"])
@@ -139,7 +140,7 @@ class O365Vendor:
         return {
             "client_id": self.tokens.client_id,
             "client_secret": self.tokens.client_secret,
-            "redirect_uris": [*REDIRECT_URIS, "http://127.0.0.1:*", "http://localhost:*"],
+            "redirect_uris": list(self.redirect_uris),
             "graph_path": "/v1.0",
             "orgs": {
                 org: {

@@ -18,7 +18,8 @@ All as Salesforce's own; a trailing slash is optional; any version `vNN.0` is ac
 - Bulk API 2.0: `POST …/jobs/query`; `GET`, `PATCH`, `DELETE …/jobs/query/{id}`; `…/results`, `…/resultPages`.
 
 Objects: Account, Contact, Lead, Opportunity, Task, Event; User and Organization besides. Redirect addresses
-registered: `https://app.example/oauth/callback` and any `http://127.0.0.1` or `http://localhost` address.
+registered: `http://localhost:8400/callback`, `https://app.example/oauth/callback` and those of `--redirect-uri`; they
+match letter by letter.
 
 SOQL: `SELECT fields | COUNT() | COUNT(field) FROM X [WHERE …] [ORDER BY … [ASC|DESC] [NULLS FIRST|LAST]] [LIMIT n]
 [OFFSET n]` with `= != <> < <= > >= LIKE IN NOT IN AND OR NOT ( )`, null, true, false and unquoted times; parents one

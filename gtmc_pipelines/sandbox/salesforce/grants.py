@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -14,9 +13,6 @@ from gtmc_pipelines.sandbox.dice import token
 
 CODE_SECONDS = 900
 MAX_SESSIONS = 20_000
-REDIRECT_URIS = ("https://app.example/oauth/callback",)
-"""Registered redirect addresses; any http loopback address is allowed too."""
-_LOOPBACK = re.compile(r"http://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?(/[^#]*)?")
 
 
 @dataclass(slots=True)
@@ -166,11 +162,6 @@ class Grants:
         for session, org, grant_id in state["sessions"]:
             if org in known:
                 self.sessions[session] = (org, grant_id)
-
-
-def redirect_allowed(uri: str) -> bool:
-    """Whether an address is registered."""
-    return uri in REDIRECT_URIS or _LOOPBACK.fullmatch(uri) is not None
 
 
 def challenge_of(verifier: str, method: str = "S256") -> str:

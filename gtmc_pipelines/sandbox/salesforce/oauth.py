@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
-from gtmc_pipelines.sandbox.salesforce.grants import Code, Grant, OAuthError, redirect_allowed
+from gtmc_pipelines.sandbox.salesforce.grants import Code, Grant, OAuthError
 from gtmc_pipelines.sandbox.vendor import exchange_of
 
 if TYPE_CHECKING:
@@ -37,12 +37,14 @@ class OAuthPages:
         if asked.get("client_id") != self._vendor.grants.client_id:
             return _page("error=invalid_client_id", "client identifier invalid", 400)
         redirect_uri = asked.get("redirect_uri", "")
-        if not redirect_allowed(redirect_uri):
+        if redirect_uri not in self._vendor.redirect_uris:  # scheme, host, port and path, letter by letter
             return _page("error=redirect_uri_mismatch", "redirect_uri must match configuration", 400)
         if asked.get("response_type") != "code":
             return _back(redirect_uri, asked.get("state"), {"error": "unsupported_response_type"})
         org = self._vendor.hinted(asked.get("login_hint"))
         exchange = exchange_of(request)
+        if exchange.struck("app_not_installed", org):
+            return RedirectResponse(f"{_ERROR_PAGE}?error=invalid_client&error_description={_NOT_INSTALLED}", 302)
         if exchange.struck("access_denied", org):
             denied = {"error": "access_denied", "error_description": "end-user denied authorization"}
             return _back(redirect_uri, asked.get("state"), denied)
@@ -53,6 +55,15 @@ class OAuthPages:
         code = Code(org, redirect_uri, asked.get("code_challenge"), method, time.time(), scope)
         exchange.served(0, org)
         return _back(redirect_uri, asked.get("state"), {"code": self._vendor.grants.new_code(code)})
+
+    async def error_page(self, request: Request) -> Response:
+        """Salesforce's own page for what it doesn't tell the app: nothing is called back."""
+        return HTMLResponse(
+            "<!DOCTYPE html><html><head><title>Error</title></head><body><h1>We can't authorize you because of an "
+            "OAuth error. For more information, contact your Salesforce administrator.</h1>"
+            "<p>OAUTH_APPROVAL_ERROR_GENERIC : An unexpected error has occured during authentication. "
+            "Please try again.</p></body></html>"
+        )
 
     def _choice(self, request: Request) -> Response:
         links = []
@@ -160,6 +171,8 @@ class OAuthPages:
         )
 
 
+_ERROR_PAGE = "/setup/secur/RemoteAccessErrorPage.apexp"
+_NOT_INSTALLED = "app+must+be+installed+into+org"
 _NO_STORE = {"cache-control": "no-cache, no-store", "pragma": "no-cache"}
 
 

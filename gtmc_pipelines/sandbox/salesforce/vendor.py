@@ -22,7 +22,7 @@ from gtmc_pipelines.sandbox.salesforce.docs import DOCS
 from gtmc_pipelines.sandbox.salesforce.door import Door
 from gtmc_pipelines.sandbox.salesforce.encode import all_paths, json_rows
 from gtmc_pipelines.sandbox.salesforce.errors import INVALID_SESSION, ApiError, not_found
-from gtmc_pipelines.sandbox.salesforce.grants import REDIRECT_URIS, Grants
+from gtmc_pipelines.sandbox.salesforce.grants import Grants
 from gtmc_pipelines.sandbox.salesforce.oauth import OAuthPages
 from gtmc_pipelines.sandbox.salesforce.org import SHAPES, Org
 from gtmc_pipelines.sandbox.salesforce.rest import RestPages
@@ -47,6 +47,7 @@ class SalesforceVendor:
         "revoke_grant": "at the next refresh the org's consent is withdrawn: invalid_grant",
         "no_rotation": "refreshing gives no new refresh token; stays on until removed",
         "access_denied": "the user refuses at the authorize page",
+        "app_not_installed": "the app isn't installed in the org: Salesforce's own error page, and no call back",
         "locator_expired": "400 INVALID_QUERY_LOCATOR at a next page, for good",
         "missing_field": "describe leaves `field` out",
         "describe_extra_field": "describe lists an additional `field`",
@@ -60,6 +61,7 @@ class SalesforceVendor:
     def __init__(self, options: SandboxOptions, knobs: Knobs) -> None:
         self._options, self._knobs = options, knobs
         self.orgs = tuple(options.tenants)
+        self.redirect_uris = options.registered_redirects
         self.changed: Callable[[], None] = lambda: None
         self.app: ASGIApp = Door(self._routes(), self.usage)
         self.reset()
@@ -126,7 +128,7 @@ class SalesforceVendor:
         return {
             "client_id": self.grants.client_id,
             "client_secret": self.grants.client_secret,
-            "redirect_uris": [*REDIRECT_URIS, "http://127.0.0.1:*", "http://localhost:*"],
+            "redirect_uris": list(self.redirect_uris),
             "orgs": {
                 name: {
                     "username": org.username,
@@ -195,6 +197,7 @@ class SalesforceVendor:
             Route("/services/oauth2/revoke", oauth.revoke, methods=["GET", "POST"]),
             Route("/services/oauth2/userinfo", oauth.identity, methods=["GET", "POST"]),
             Route("/id/{org}/{user}", oauth.identity),
+            Route("/setup/secur/RemoteAccessErrorPage.apexp", oauth.error_page),
             Route("/services/data", rest.versions),
             Route(_DATA, rest.resources),
             Route(_DATA + "/query", rest.query),
