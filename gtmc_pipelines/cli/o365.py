@@ -11,7 +11,7 @@ import typer
 
 from gtmc_pipelines.cli.actor import acting_for, user_name
 from gtmc_pipelines.cli.console import AsJson, Tenant, console, emit_json
-from gtmc_pipelines.connectors.o365.policy import is_domain, plain_domain
+from gtmc_pipelines.model.domains import plain_domain
 from gtmc_pipelines.model.errors import Misuse
 from gtmc_pipelines.settings import load_settings
 from gtmc_pipelines.storage.engine import Database, open_database
@@ -118,8 +118,8 @@ def _opened(tenant: str) -> Iterator[Database]:
 
 
 def _checked(text: str) -> str:
-    domain = plain_domain(text.rpartition("@")[2])
-    if not is_domain(domain):
+    domain = plain_domain(text)
+    if domain is None:
         raise Misuse("bad_domain", f"{text[:80]!r} is no domain.", next_step="Write it like partner.com, no stars.")
     return domain
 

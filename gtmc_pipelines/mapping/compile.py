@@ -21,7 +21,7 @@ from gtmc_pipelines.mapping.sentiment import method_version
 from gtmc_pipelines.model.entities import ENTITIES, Entity, EntitySpec, Kind
 from gtmc_pipelines.model.errors import Misuse, Reject
 
-COMPILER_VERSION = 1
+COMPILER_VERSION = 2
 """Raise it whenever the same payload and entries would give another row."""
 
 _REFUSED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)

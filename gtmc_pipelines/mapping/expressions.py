@@ -16,7 +16,7 @@ from typing import Any
 
 import cel
 
-from gtmc_pipelines.mapping.functions import FUNCTIONS, LINEAR, MOST_OUTPUT
+from gtmc_pipelines.mapping.functions import ALONE, FUNCTIONS, LINEAR, MOST_OUTPUT
 from gtmc_pipelines.mapping.lossless import Budget, for_expression, from_expression, size_of
 from gtmc_pipelines.mapping.reasons import reject
 from gtmc_pipelines.model.errors import Misuse, Reject
@@ -63,7 +63,7 @@ class Expression:
         self._limits = (min(most, _TEXT_WITH_MACRO), _LIST_WITH_MACRO) if macro else (most, 100_000)
         _check_names(self._program, macro)
         call = _CALL_OF_VALUE.fullmatch(source)
-        self._direct = FUNCTIONS[call[1]] if call and call[1] in LINEAR else None
+        self._direct = FUNCTIONS[call[1]] if call and call[1] in LINEAR | ALONE else None
         names = {"value", "record"}.intersection(self._program.variables())
         self.source = source
         self.uses_value = "value" in names

@@ -11,6 +11,9 @@
     date("2026-01-31T10:00:00Z")              its day in UTC, 2026-01-31
     time("2026-01-31T10:00:00+0200")          its moment in UTC
     domain("https://www.Example.com/about")   example.com; of an e-mail address, the part after @
+    email("Kim Berg <Kim@Example.com>")       kim@example.com
+    id18("001D000000IqhSL")                   001D000000IqhSLIAZ
+    is_machine("no-reply@example.com")        true;  is_role("info@example.com") true
     field(record, "Owner.Name")               the value at a path, null where any step is missing
     seconds_between(record.start, record.end) whole seconds from one ISO time to another
     participants(value)                       invitees of a meeting: name, email, is_external
@@ -18,7 +21,7 @@
     transcript_text(value)                    a transcript as text, one utterance a line
     sentiment(value)  sentiment_score(value)  mood of a transcript, -1 to 1: with method and speakers, or alone
 
-Null in, null out. Nothing reads a clock, a file or the network.
+Null in, null out (false of a question). Nothing reads a clock, a file or the network.
 """
 
 from __future__ import annotations
@@ -31,6 +34,11 @@ from gtmc_pipelines.mapping.lossless import for_expression
 from gtmc_pipelines.mapping.meetings import participant_email, participants, seconds_between, transcript_text
 from gtmc_pipelines.mapping.paths import dig
 from gtmc_pipelines.mapping.sentiment import sentiment, sentiment_score
+from gtmc_pipelines.model.addresses import plain_address
+from gtmc_pipelines.model.domains import plain_domain
+from gtmc_pipelines.model.machine_addresses import is_machine as is_machine_address
+from gtmc_pipelines.model.machine_addresses import is_role as is_role_address
+from gtmc_pipelines.model.salesforce_ids import id18 as salesforce_id18
 
 MOST_OUTPUT = 1_000_000  # characters, per result and per record; an element of a list counts as 16
 _MOST_PARTS = 10_000
@@ -122,14 +130,28 @@ def time(value: Any) -> str | None:
 
 
 def domain(value: str | None) -> str | None:
-    """The bare host of a web or e-mail address, lower case, without `www.`; null when there is none."""
-    if value is None:
-        return None
-    host = _text(value).strip().lower().rpartition("://")[2]
-    for end in "/?#":
-        host = host.partition(end)[0]
-    host = host.rpartition("@")[2].partition(":")[0].removeprefix("www.").rstrip(".")
-    return host if "." in host and " " not in host else None
+    """The domain of a web or e-mail address in plain form; null when there is none (`model.domains`)."""
+    return None if value is None else plain_domain(_text(value))
+
+
+def email(value: str | None) -> str | None:
+    """The e-mail address in plain form; null when it is none (`model.addresses`)."""
+    return None if value is None else plain_address(_text(value))
+
+
+def id18(value: str | None) -> str | None:
+    """The 18-character form of a Salesforce id; null when it is none."""
+    return None if value is None else salesforce_id18(_text(value))
+
+
+def is_machine(value: str | None) -> bool:
+    """Whether an address is a program's: postmaster@, no-reply@, bounce+…@ (`model.machine_addresses`)."""
+    return value is not None and is_machine_address(_text(value))
+
+
+def is_role(value: str | None) -> bool:
+    """Whether an address is an office's or a group's, and not of one person: info@, sales@."""
+    return value is not None and is_role_address(_text(value))
 
 
 def field(record: Any, path: str) -> Any:
@@ -160,6 +182,10 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
         date,
         time,
         domain,
+        email,
+        id18,
+        is_machine,
+        is_role,
         field,
         seconds_between,
         participants,
@@ -175,3 +201,6 @@ LINEAR: frozenset[str] = frozenset(
     {"participants", "participant_email", "transcript_text", "sentiment", "sentiment_score"}
 )
 """Functions of one list whose cost grows with its size only: called as `f(value)` they take any record's."""
+
+ALONE: frozenset[str] = frozenset({"domain", "email", "id18"})
+"""Functions of one text that nearly every record needs: called as `f(value)` they run without the interpreter."""

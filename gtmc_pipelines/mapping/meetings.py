@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from gtmc_pipelines.mapping import coerce
+from gtmc_pipelines.model.addresses import plain_address
+from gtmc_pipelines.model.machine_addresses import is_machine
 
 
 def utterances(transcript: Any) -> list[tuple[str, str]]:
@@ -31,7 +33,7 @@ def transcript_text(transcript: Any) -> str | None:
 
 
 def participants(invitees: Any) -> list[dict[str, Any]] | None:
-    """Name, email (lower case) and is_external of each invitee; null when there is no list."""
+    """Name, email (in plain form) and is_external of each invitee; null when there is no list."""
     if not isinstance(invitees, list):
         return None
     return [
@@ -42,8 +44,8 @@ def participants(invitees: Any) -> list[dict[str, Any]] | None:
 
 
 def participant_email(invitees: Any) -> str | None:
-    """Email of the first external invitee, else of the first invitee who has one."""
-    people = [one for one in participants(invitees) or [] if one["email"]]
+    """Email of the first external invitee, else of the first invitee who has one; never a machine's."""
+    people = [one for one in participants(invitees) or [] if _is_somebodys(one["email"])]
     external = [one for one in people if one["is_external"]]
     return next((one["email"] for one in [*external, *people]), None)
 
@@ -57,6 +59,10 @@ def seconds_between(start: str | None, end: str | None) -> int | None:
     return seconds if seconds >= 0 else None
 
 
+def _is_somebodys(email: str | None) -> bool:
+    return bool(email) and plain_address(email or "") is not None and not is_machine(email or "")
+
+
 def _email(invitee: dict[str, Any]) -> str | None:
     email = invitee.get("email")
-    return email.strip().lower() or None if isinstance(email, str) else None
+    return (plain_address(email) or email.strip().lower() or None) if isinstance(email, str) else None

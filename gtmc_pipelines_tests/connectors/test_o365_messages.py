@@ -180,3 +180,16 @@ def test_a_page_that_is_none_is_unparsable(body: bytes) -> None:
     with pytest.raises(Broken) as raised:
         answer_of(body)
     assert raised.value.code == "unparsable_page"
+
+
+@pytest.mark.parametrize(
+    "sender", ["postmaster@partner.com", "No-Reply@partner.com", "bounce+kim=acme.example@partner.com"]
+)
+def test_mail_whose_only_outsiders_are_machines_is_counted_and_not_kept(sender: str) -> None:
+    assert isinstance(_item(_message(sender, ["me@acme.example"], ["notifications@partner.com"])), LeftOut)
+
+
+def test_a_machine_beside_a_person_is_a_number_and_never_the_contact() -> None:
+    kept = _kept(_message("no-reply@partner.com", ["me@acme.example"], ["kim@partner.com", "IMCEAEX-_O=X@partner.com"]))
+    assert (kept["contact"], kept["sender"], kept["cc"]) == ("kim@partner.com", None, ["kim@partner.com"])
+    assert (kept["participantCount"], kept["omittedParticipants"]) == (4, 3)

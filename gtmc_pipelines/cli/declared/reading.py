@@ -14,13 +14,13 @@ import yaml
 from gtmc_pipelines.cli.declared.desired import Desired, Domains, Reference, Schedule
 from gtmc_pipelines.cli.declared.positions import Source, advice
 from gtmc_pipelines.connectors.login import KeyLogin
-from gtmc_pipelines.connectors.o365.policy import is_domain, plain_domain
 from gtmc_pipelines.connectors.options import parse_options
 from gtmc_pipelines.connectors.registry import connector_of, login_of, options_of
 from gtmc_pipelines.mapping.entry import MappingEntry
 from gtmc_pipelines.mapping.validate import validate
 from gtmc_pipelines.model.cadence import next_times
 from gtmc_pipelines.model.connector_types import ConnectorType
+from gtmc_pipelines.model.domains import plain_domain
 from gtmc_pipelines.model.entities import Entity
 from gtmc_pipelines.model.errors import Misuse
 from gtmc_pipelines.settings import is_setting
@@ -184,9 +184,8 @@ class Reading:
     def _domain(self, node: yaml.Node) -> str | None:
         text = self.source.text_of(node, "A domain")
         domain = plain_domain(text) if text else None
-        if domain is not None and not is_domain(domain):
+        if text and domain is None:
             self.source.blame(node, "This is no domain; write it like partner.com, no stars.")
-            return None
         return domain
 
 

@@ -32,7 +32,7 @@ _PERSON_DATA = "{'customer_id': value, 'unsubscribed': record.unsubscribed}"
 _PERSON = (
     _entry("attributes.first_name", "firstName", _TRIM),
     _entry("attributes.last_name", "lastName", _TRIM),
-    _entry("identifiers.email", "email", Transform.LOWERCASE),
+    _custom("identifiers.email", "email", "email(value)"),
     _entry("attributes.title", "title", _TRIM),
     _entry("attributes.phone", "phone", _TRIM),
     _entry("attributes.company", "companyName", _TRIM),

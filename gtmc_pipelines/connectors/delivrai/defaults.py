@@ -8,7 +8,7 @@ from gtmc_pipelines.mapping.entry import MappingEntry, Transform
 from gtmc_pipelines.model.entities import Entity
 from gtmc_pipelines.model.records import SourceField
 
-_NONE, _TRIM, _LOWER = Transform.NONE, Transform.TRIM, Transform.LOWERCASE
+_NONE, _TRIM = Transform.NONE, Transform.TRIM
 
 
 def _entry(source: str, target: str, transform: Transform = _NONE, *, required: bool = False) -> MappingEntry:
@@ -21,7 +21,7 @@ def _custom(source: str, target: str, expression: str, *, required: bool = False
 
 _INTENT_SIGNAL = (
     _entry("personId", "personId"),
-    _entry("personEmail", "personEmail", _LOWER),
+    _custom("personEmail", "personEmail", "email(value)"),
     _custom("accountDomain", "accountDomain", "domain(value)"),
     _entry("contentUrl", "contentUrl"),
     _entry("contentTopic", "contentTopic", _TRIM),
@@ -39,7 +39,7 @@ _ACTIVITY = (
     _custom("id", "type", "'intent_signal'", required=True),
     _custom("id", "channel", "'intent'", required=True),
     _entry("occurredAt", "occurredAt", required=True),
-    _custom("personEmail", "personExternalId", "coalesce(lower(value), record.personId)"),
+    _custom("personEmail", "personExternalId", "coalesce(email(value), record.personId)"),
     _custom("accountDomain", "accountExternalId", "domain(value)"),
     _custom("contentTopic", "properties", _DETAILS),
 )

@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from gtmc_pipelines.model.domains import plain_domain
 from gtmc_pipelines.model.errors import Reject
 from gtmc_pipelines.model.records import RejectedRecord, SourceRecord
 
@@ -68,7 +69,7 @@ def signal(data: bytes) -> Shaped:
 
 
 def company(data: bytes) -> Shaped:
-    """A company of the platform's contract; its id is its domain in lower case. Raises Reject (`missing_id`)."""
+    """A company of the platform's contract; its id is its domain in plain form. Raises Reject (`missing_id`)."""
     return SourceRecord(_key(_COMPANY.decode(data).domain), data, None), None
 
 
@@ -137,9 +138,10 @@ def _first(row: dict[str, Any], names: tuple[str, ...]) -> Any:
 
 
 def _key(domain: Any) -> str:
-    if not isinstance(domain, str) or not domain.strip():
-        raise Reject("missing_id", "The company has no domain.", field="domain")
-    return domain.strip().lower().removeprefix("www.")
+    plain = plain_domain(domain) if isinstance(domain, str) else None
+    if plain is None:
+        raise Reject("missing_id", "The company has no domain, or what stands there is none.", field="domain")
+    return plain
 
 
 def _natural_key(at: datetime | None, *parts: Any) -> str:

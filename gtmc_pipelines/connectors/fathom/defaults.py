@@ -33,7 +33,7 @@ _MEETING = (
         required=True,
     ),
     _custom("recording_end_time", "durationSeconds", "seconds_between(record.recording_start_time, value)"),
-    _entry("recorded_by.email", "recordedByEmail", Transform.LOWERCASE),
+    _custom("recorded_by.email", "recordedByEmail", "email(value)"),
     _custom("calendar_invitees", "participants", "participants(value)"),
     _custom("calendar_invitees", "participantCount", _COUNT),
     _custom("transcript", "transcript", "transcript_text(value)"),

@@ -22,8 +22,9 @@ from gtmc_pipelines.connectors.json_pages import decode_page
 from gtmc_pipelines.connectors.o365.auth import directory_of, graph_url
 from gtmc_pipelines.connectors.o365.errors import GraphRefusal, refusal_of
 from gtmc_pipelines.connectors.o365.lanes import MAILBOX_REQUESTS, MAILBOX_SECONDS, Lanes, user_in
-from gtmc_pipelines.connectors.o365.policy import Policy, domain_of, plain_address
+from gtmc_pipelines.connectors.o365.policy import Policy
 from gtmc_pipelines.connectors.o365.tokens import TokenSource
+from gtmc_pipelines.model.addresses import host_of, plain_address
 from gtmc_pipelines.model.errors import Broken, Retry
 from gtmc_pipelines.vault.secret import Secret
 
@@ -151,7 +152,7 @@ class O365Session(Conversation[GraphHttp]):
         with_disabled = bool(self.settings.options.get("include_disabled_accounts"))
         found: dict[str, Mailbox] = {}
         for user in self._users():
-            name = plain_address(user.userPrincipalName or "")
+            name = (user.userPrincipalName or "").lower()
             if _GUEST not in name and (user.accountEnabled is not False or with_disabled):
                 found[user.id] = _mailbox(user)
         self._mailboxes = dict(sorted(found.items()))
@@ -223,5 +224,5 @@ def loop() -> Broken:
 
 
 def _mailbox(user: _User) -> Mailbox:
-    name, mail = plain_address(user.userPrincipalName or ""), plain_address(user.mail or "")
-    return Mailbox(user.id, frozenset(filter(None, (name, mail))), domain_of(name))
+    addresses = (plain_address(text or "") for text in (user.userPrincipalName, user.mail))
+    return Mailbox(user.id, frozenset(filter(None, addresses)), host_of(user.userPrincipalName or "") or "")

@@ -17,7 +17,7 @@ DEFAULT_MAPPINGS: Mapping[Entity, Sequence[MappingEntry]] = {
         MappingEntry("direction", "type", Transform.CUSTOM, "'email_thread'", required=True),
         MappingEntry("direction", "channel", Transform.CUSTOM, "'email'", required=True),
         MappingEntry("occurredAt", "occurredAt", required=True),
-        MappingEntry("contact", "personExternalId", Transform.LOWERCASE),
+        MappingEntry("contact", "personExternalId", Transform.CUSTOM, "email(value)"),
         MappingEntry("direction", "properties", Transform.CUSTOM, _DETAILS),
     )
 }

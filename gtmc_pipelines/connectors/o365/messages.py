@@ -11,7 +11,9 @@ from hashlib import blake2b
 import msgspec
 
 from gtmc_pipelines.connectors.json_pages import decode_page
-from gtmc_pipelines.connectors.o365.policy import Policy, plain_address, refuse_content
+from gtmc_pipelines.connectors.o365.policy import Policy, refuse_content
+from gtmc_pipelines.model.addresses import plain_address
+from gtmc_pipelines.model.machine_addresses import is_machine
 from gtmc_pipelines.model.records import RejectedRecord, SourceRecord
 
 
@@ -133,21 +135,22 @@ def _judged(message: _Message, message_id: str, policy: Policy, addresses: froze
     to, cc = _addresses(message.toRecipients), _addresses(message.ccRecipients)
     everybody = [*([sender] if sender else []), *to, *cc]
     allowed = list(dict.fromkeys(address for address in everybody if policy.is_allowed(address)))
-    if not allowed or _is_before(message.receivedDateTime, floor):
+    people = [address for address in allowed if not is_machine(address)]
+    if not people or _is_before(message.receivedDateTime, floor):
         return _LEFT_OUT
-    is_kept = frozenset(allowed).__contains__
-    others = [address for address in everybody if not is_kept(address)]
+    is_kept = frozenset(people).__contains__
+    others = [address for address in everybody if address not in allowed]
     occurred_at, moment = _occurred(message)
     kept = Kept(
         direction="outbound" if sender and (policy.is_own(sender) or sender in addresses) else "inbound",
         occurred_at=occurred_at,
         conversation_id=message.conversationId,
-        contact=allowed[0],
+        contact=people[0],
         sender=sender if sender and is_kept(sender) else None,
         to=list(filter(is_kept, to)),
         cc=list(filter(is_kept, cc)),
         participant_count=len(set(everybody)),
-        omitted_participants=len(set(others)),
+        omitted_participants=len(set(everybody) - set(people)),
     )
     external_id = "email_" + hashed((message.internetMessageId or "").strip() or message_id, 16)
     is_sole = len(others) == 1 and others[0] in addresses
@@ -179,7 +182,8 @@ def _moment(text: str | None) -> datetime | None:
 
 def _address(recipient: _Recipient | None) -> str:
     email = recipient.email_address if recipient else None
-    return plain_address(email.address or "") if email else ""
+    text = (email.address if email else None) or ""
+    return plain_address(text) or text.strip().lower()  # an internal name of Exchange: nobody's address, but counted
 
 
 def _addresses(recipients: list[_Recipient] | None) -> list[str]:

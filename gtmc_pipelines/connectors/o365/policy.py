@@ -7,11 +7,12 @@ is a privacy fault (reference/domain.md, section 4.4).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 
+from gtmc_pipelines.model.addresses import host_of
+from gtmc_pipelines.model.domains import plain_domain
 from gtmc_pipelines.model.errors import Broken
 
 SELECTED = (
@@ -42,12 +43,10 @@ FORBIDDEN = frozenset(
 )
 """Members, in lower case, whose mere presence stops the sync."""
 
-_DOMAIN = re.compile(r"(?=.{4,253}\Z)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+")
-
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The tenant's allowlist and its own domains, in plain form (`plain_domain`)."""
+    """The tenant's allowlist and its own domains, in plain form (`model.domains`)."""
 
     allowed: frozenset[str] = frozenset()
     own: frozenset[str] = frozenset()
@@ -70,46 +69,20 @@ class Policy:
 
     def with_own(self, domains: Iterable[str]) -> Policy:
         """The same with more domains that are the tenant's own."""
-        return Policy(self.allowed, self.own | {plain_domain(domain) for domain in domains if domain})
+        return Policy(self.allowed, self.own | _domains(list(domains)))
 
     def is_allowed(self, address: str) -> bool:
         """Whether this participant may be kept: on an allowed domain that isn't the tenant's own."""
-        domain = domain_of(address)
-        return domain in self.allowed and self._is_external(domain)
+        host = host_of(address)
+        return host in self.allowed and self._is_external(host)
 
     def is_own(self, address: str) -> bool:
         """Whether this address is on a domain of the tenant, or below one."""
-        return not self._is_external(domain_of(address))
+        host = host_of(address)
+        return host is not None and not self._is_external(host)
 
     def _is_external(self, domain: str) -> bool:
         return not any(domain == own or domain.endswith("." + own) for own in self.own)
-
-
-def plain_domain(text: str) -> str:
-    """A domain as it is compared: lower case, ASCII (punycode), no dot at the end."""
-    domain = text.strip().rstrip(".").lower()
-    if domain.isascii():
-        return domain
-    try:
-        return domain.encode("idna").decode("ascii")
-    except UnicodeError:
-        return domain
-
-
-def is_domain(text: str) -> bool:
-    """Whether `text`, in plain form, is a domain with at least two labels."""
-    return _DOMAIN.fullmatch(text) is not None
-
-
-def plain_address(text: str) -> str:
-    """An address as it is kept: lower case, no space around it."""
-    return text.strip().lower()
-
-
-def domain_of(address: str) -> str:
-    """The domain of an address in plain form; "" when it has none (internal names of Exchange)."""
-    local, at, domain = plain_address(address).rpartition("@")
-    return plain_domain(domain) if local and at else ""
 
 
 def refuse_content(members: Iterable[str]) -> None:
@@ -130,4 +103,4 @@ def refuse_content(members: Iterable[str]) -> None:
 
 def _domains(value: object) -> frozenset[str]:
     given = value if isinstance(value, list | tuple | set | frozenset) else ()
-    return frozenset(domain for domain in (plain_domain(str(each)) for each in given) if is_domain(domain))
+    return frozenset(domain for domain in (plain_domain(str(each)) for each in given) if domain)

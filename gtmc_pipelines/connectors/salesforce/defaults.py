@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from gtmc_pipelines.mapping.entry import MappingEntry, Transform
 from gtmc_pipelines.model.entities import Entity
 
-_NONE, _TRIM, _LOWER = Transform.NONE, Transform.TRIM, Transform.LOWERCASE
+_NONE, _TRIM = Transform.NONE, Transform.TRIM
 
 
 def _entry(
@@ -38,7 +38,7 @@ _ACCOUNT = (
 _PERSON = (
     _entry("FirstName", "firstName", _TRIM),
     _entry("LastName", "lastName", _TRIM, required=True),
-    _entry("Email", "email", _LOWER),
+    _custom("Email", "email", "email(value)"),
     _entry("Title", "title", _TRIM),
     _entry("Phone", "phone", _TRIM),
     _entry("AccountId", "accountExternalId", stream="contacts"),

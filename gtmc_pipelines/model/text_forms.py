@@ -1,0 +1,50 @@
+"""What people can't see in a text, or see as the same: the forms that keys and searches fold into one.
+
+Of two texts that fold alike a reader can't tell which is which. Letters of other alphabets that only look
+alike (a Cyrillic а) stay what they are here: they may be somebody else's; `LOOK_ALIKE` names them.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+
+# Default_Ignorable_Code_Point of the Unicode standard (DerivedCoreProperties.txt), interlinear marks, and controls.
+INVISIBLE_CHARACTERS = (
+    "\x01-\x08\x0e-\x1f\x7f-\x84\x86-\x9f"
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
+    "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
+"""Inside of a character class, for `re` and for PostgreSQL alike. NUL is missing: PostgreSQL can't name it."""
+
+_INVISIBLE = re.compile(f"[\x00{INVISIBLE_CHARACTERS}]")
+_FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3000: 0x20, 0xFE6B: 0x40, 0xFE52: 0x2E}
+_FULL_WIDTH |= {0x3002: 0x2E, 0xFF61: 0x2E}  # ideographic full stops end a label as a dot does (UTS #46, section 2.3)
+
+_LATIN = (
+    "a:аαɑ b:Ьᖯ c:сϲ d:ԁ e:еҽ g:ɡ h:һ i:іıι j:јϳ k:кκ l:ӏı"
+    " m:м n:ոп o:оοօ p:рρ q:ԛ r:г s:ѕ t:тτ u:υս v:νѵ w:ԝѡ x:хχ y:уүγ z:ᴢ"
+)
+
+LOOK_ALIKE: Mapping[str, str] = {each[0]: each[2:].lower() for each in _LATIN.split()}
+"""Letters of other alphabets, in lower case, that a reader takes for the Latin one (of UTS #39, confusables.txt)."""
+
+
+def visible(text: str) -> str:
+    """The text as it was typed, less what can't be seen; full-width ASCII and ideographic dots as ordinary ones."""
+    if text.isascii() and text.isprintable():
+        return text
+    return _INVISIBLE.sub("", text).translate(_FULL_WIDTH)
+
+
+def folded(text: str) -> str:
+    """One form for everything that reads alike: lower case, composed, compatible (NFKC), nothing invisible.
+
+    İ becomes i and no dot stays behind; a final ς is a σ. Idempotent.
+    """
+    if text.isascii():
+        return visible(text).lower()
+    composed = unicodedata.normalize("NFKC", visible(text)).lower()
+    composed = visible(unicodedata.normalize("NFKC", composed))
+    return unicodedata.normalize("NFKC", composed.replace("i\u0307", "i").replace("ς", "σ"))
