@@ -10,7 +10,7 @@ import pytest
 from gtmc_pipelines_tests.house import rules
 
 MOST_BYTES = 1_000_000
-BINARY = {".png", ".jpg", ".gif", ".ico", ".gz", ".woff2"}
+BINARY = {".png", ".jpg", ".gif", ".ico", ".gz", ".xz", ".woff2"}
 MACHINE_PATH = re.compile(r"(?<![\w.$}{/-])/(?:home|Users|work|root)/[\w.-]+")
 REGISTRY = re.compile(
     r"--(?:extra-)?index-url|--trusted-host|(?i:artifactory|nexus)[\w.-]*\.\w+|\b(?:10|192\.168)\.\d+\.\d+\.?\d*:\d{2,5}"
