@@ -114,7 +114,7 @@ class Settings(BaseSettings):
         "https://login.salesforce.com",
         description="Login host (test.salesforce.com, My Domain)",
     )
-    salesforce_api_version: str = _variable("SALESFORCE_API_VERSION", "60.0", description="REST API version")
+    salesforce_api_version: str = _variable("SALESFORCE_API_VERSION", "66.0", description="REST API version")
     salesforce_bulk_threshold: int = _variable(
         "SALESFORCE_BULK_THRESHOLD", 50_000, ge=0, description="Full syncs of more records use Bulk API 2.0"
     )

@@ -29,10 +29,10 @@ class SalesforceResource(VendorResource):
     """Salesforce. `client` is a `simple_salesforce.Salesforce` that renews expired tokens by itself."""
 
     connector: ClassVar[ConnectorType] = ConnectorType.SALESFORCE
-    api_version: str | None = Field(default=None, description="REST API version, for example 60.0.")
+    api_version: str | None = Field(default=None, description="REST API version, for example 66.0.")
     page_records: int | None = Field(default=None, ge=200, le=50_000, description="Records a page.")
     bulk_threshold: int | None = Field(default=None, ge=0, description="Full reads of more records use Bulk API 2.0.")
-    client_id: str | None = Field(default=None, description="Consumer key of another connected app.")
+    client_id: str | None = Field(default=None, description="Consumer key of another External Client App.")
     client_secret: str | None = Field(default=None, description="Its consumer secret.", json_schema_extra=SECRET)
 
     def options(self) -> Mapping[str, Any]:
@@ -42,7 +42,7 @@ class SalesforceResource(VendorResource):
         )
 
     def app(self) -> Mapping[str, Secret]:
-        """The connected app that was given."""
+        """The app that was given."""
         return given_secrets(client_id=self.client_id, client_secret=self.client_secret)
 
     @contextmanager

@@ -46,6 +46,11 @@ def exchange_of(connection: HTTPConnection | Scope) -> Exchange:
     return exchange
 
 
+def base_of(request: HTTPConnection) -> str:
+    """Scheme and host as the client sees them."""
+    return f"{request.url.scheme}://{request.headers.get('host', '')}"
+
+
 @dataclass(frozen=True, slots=True)
 class Mutation:
     """A change wanted by `POST /_sandbox/mutate`.

@@ -112,10 +112,16 @@ def _salesforce() -> Iterator[ErrorRow]:
     vendor = ConnectorType.SALESFORCE
     desk = _Desk(vendor, SalesforceHttp, lambda status, body: salesforce.fault_of(status, body, NOW))
     yield from desk.by_code(salesforce.BY_CODE, lambda code: [{"errorCode": code}])
+    for one in salesforce.BY_WORDING:
+        name = f"{one.code} \u201c{one.example}\u201d"
+        yield desk.row(name, 400, [{"errorCode": one.code, "message": one.example}])
     yield from desk.by_status(salesforce.BY_STATUS)
     login = _Desk(vendor, VendorSession, lambda status, body: salesforce.oauth_fault_of(status, body, NOW))
     for code in salesforce.OAUTH:
         yield login.row(f"login: {code}", 400, {"error": code})
+    for one in salesforce.OAUTH_BY_WORDING:
+        name = f"login: {one.code} \u201c{one.example}\u201d"
+        yield login.row(name, 400, {"error": one.code, "error_description": one.example})
     yield login.row("login: other", 400)
 
 

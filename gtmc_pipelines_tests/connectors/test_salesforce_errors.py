@@ -6,7 +6,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from gtmc_pipelines.connectors.salesforce.errors import BY_CODE, OAUTH, error_code, fault_of, oauth_fault_of
+from gtmc_pipelines.connectors.salesforce.error_table import Wording
+from gtmc_pipelines.connectors.salesforce.errors import (
+    BY_CODE,
+    BY_WORDING,
+    OAUTH,
+    OAUTH_BY_WORDING,
+    error_code,
+    fault_of,
+    oauth_fault_of,
+)
 from gtmc_pipelines.model.errors import Broken, Defer, Reauthorize, Retry, SyncFault
 
 NOW = datetime(2026, 1, 15, 9, 30, 12, tzinfo=UTC)
@@ -14,6 +23,25 @@ SECRET_TEXT = "the vendor says kim@example.test"
 
 CASES: list[tuple[int, str, type[SyncFault], str]] = [
     (300, "", Broken, "several_records"),
+    (400, "QUERY_TOO_COMPLICATED", Broken, "query_too_complicated"),
+    (400, "OPERATION_TOO_LARGE", Broken, "operation_too_large"),
+    (400, "REQUEST_RUNNING_TOO_LONG", Retry, "query_timeout"),
+    (400, "FUNCTIONALITY_NOT_ENABLED", Broken, "not_enabled"),
+    (400, "InvalidJob", Broken, "not_found"),
+    (400, "InvalidVersion", Broken, "api_version"),
+    (400, "FeatureNotEnabled", Broken, "bulk_unsupported"),
+    (400, "LOGIN_MUST_USE_SECURITY_TOKEN", Broken, "login_address"),
+    (400, "LOGIN_DURING_RESTRICTED_DOMAIN", Broken, "login_address"),
+    (400, "LOGIN_DURING_RESTRICTED_TIME", Broken, "login_address"),
+    (400, "INACTIVE_OWNER_OR_USER", Reauthorize, "inactive_user"),
+    (400, "PASSWORD_LOCKOUT", Reauthorize, "user_locked"),
+    (400, "INVALID_OPERATION_WITH_EXPIRED_PASSWORD", Reauthorize, "password_expired"),
+    (403, "CLIENT_NOT_ACCESSIBLE_FOR_USER", Reauthorize, "user_not_approved"),
+    (400, "UNABLE_TO_LOCK_ROW", Retry, "vendor_busy"),
+    (410, "GONE", Broken, "api_version"),
+    (410, "", Broken, "api_version"),
+    (414, "", Broken, "request_too_long"),
+    (431, "", Broken, "request_too_long"),
     (400, "MALFORMED_QUERY", Broken, "malformed_query"),
     (400, "INVALID_FIELD", Broken, "invalid_field"),
     (400, "INVALID_TYPE", Broken, "invalid_type"),
@@ -93,6 +121,11 @@ def test_every_oauth_error_has_its_leaf() -> None:
         "invalid_client": Broken,
         "invalid_client_id": Broken,
         "invalid_client_credentials": Broken,
+        "invalid_app_access": Reauthorize,
+        "unauthorized_client": Broken,
+        "login_rate_exceeded": Retry,
+        "server_error": Retry,
+        "temporarily_unavailable": Retry,
         "rate_limit_exceeded": Retry,
         "unknown_error": Retry,
     }
@@ -110,6 +143,75 @@ def test_an_unknown_login_answer_is_judged_by_its_status() -> None:
 
 
 def test_every_rule_gives_a_whole_sentence() -> None:
-    for rule in (*BY_CODE.values(), *OAUTH.values()):
+    worded = (one.rule for one in (*BY_WORDING, *OAUTH_BY_WORDING))
+    for rule in (*BY_CODE.values(), *OAUTH.values(), *worded):
         sentence = rule.fault("Salesforce", 400, "acme", NOW).sentence
         assert re.fullmatch(r"Salesforce [a-z].*[^.] \(400\)\.", sentence), sentence
+
+
+@pytest.mark.parametrize("table", [BY_WORDING, OAUTH_BY_WORDING], ids=["calls", "logins"])
+def test_a_code_with_several_meanings_is_told_apart_by_its_words_which_are_not_passed_on(
+    table: tuple[Wording, ...],
+) -> None:
+    for one in table:
+        said = f"{one.example} kim@example.test"
+        body = {"error": one.code, "errorCode": one.code, "message": said, "error_description": said}
+        fault = (fault_of if table is BY_WORDING else oauth_fault_of)(400, json.dumps(body).encode(), NOW)
+        assert (type(fault), fault.code) == (one.rule.leaf, one.rule.code)
+        assert "kim" not in repr(fault)
+
+
+@pytest.mark.parametrize(
+    ("said", "leaf", "ours"),
+    [
+        ("TotalRequests Limit exceeded.", Defer, "api_quota"),
+        ("ConcurrentRequests (Concurrent API Requests) Limit exceeded.", Retry, "too_many_at_once"),
+        ("ConcurrentPerOrgLongTxn Limit exceeded.", Retry, "too_many_at_once"),
+        ("ConcurrentPerOrgLongTxn limit exceeded", Retry, "too_many_at_once"),
+        (None, Defer, "api_quota"),
+        (7, Defer, "api_quota"),
+    ],
+)
+def test_too_many_calls_at_once_are_not_told_as_the_days_quota(said: object, leaf: type[SyncFault], ours: str) -> None:
+    body = json.dumps([{"errorCode": "REQUEST_LIMIT_EXCEEDED", "message": said}]).encode()
+    fault = fault_of(403, body, NOW)
+    assert (type(fault), fault.code) == (leaf, ours)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "ip restricted",
+        "IP restricted or invalid login hours",
+        "IP not allowed",
+        "request from an IP address outside the allowlist",
+        "source IP is not in the allow list",
+        "invalid login hours",
+    ],
+)
+def test_a_refused_address_does_not_read_connect_again(said: str) -> None:
+    fault = oauth_fault_of(400, json.dumps({"error": "invalid_grant", "error_description": said}).encode(), NOW)
+    assert (type(fault), fault.code) == (Broken, "login_address")
+    assert "Refresh Token IP Allowlist" in fault.next_step
+    assert "connect" not in fault.next_step.lower().replace("the connection stays", "")
+
+
+@pytest.mark.parametrize(
+    "said", ["expired access/refresh token", "token validity expired", "token was inactive too long", None]
+)
+def test_an_ended_grant_names_the_five_logins_of_a_user(said: str | None) -> None:
+    fault = oauth_fault_of(400, json.dumps({"error": "invalid_grant", "error_description": said}).encode(), NOW)
+    assert (type(fault), fault.code) == (Reauthorize, "grant_revoked")
+    assert "five logins" in fault.next_step
+    assert "Connect Salesforce again" in fault.next_step
+
+
+def test_only_what_a_developer_alone_can_mend_is_sent_to_a_developer() -> None:
+    sent = {code for code, rule in {**BY_CODE, **OAUTH}.items() if "developer" in rule.next_step}
+    assert sent == {
+        "MALFORMED_QUERY",
+        "EXCEEDED_ID_LIMIT",
+        "INVALIDENTITY",
+        "unsupported_grant_type",
+        "invalid_request",
+    }

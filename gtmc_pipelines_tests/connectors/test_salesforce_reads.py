@@ -134,9 +134,24 @@ def test_a_bulk_job_that_is_gone_is_started_again(org: Org) -> None:
     assert_is_truth(records, org.truth("Lead"), "leads")
 
 
-@pytest.mark.parametrize("fault", ["bulk_unsupported", "bulk_job_fails"])
-def test_where_bulk_does_not_work_soql_does(org: Org, fault: str) -> None:
-    org.break_(fault)
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"fault": "bulk_job_fails"},
+        {"fault": "bulk_unsupported"},
+        {"fault": "bulk_unsupported", "code": "API_ERROR", "message": "API does not support query"},
+        {"fault": "bulk_unsupported", "code": "API_ERROR", "message": "Selecting compound data not supported"},
+        {"fault": "bulk_unsupported", "code": "FUNCTIONALITY_NOT_ENABLED"},
+        {"fault": "bulk_unsupported", "code": "FeatureNotEnabled"},
+        {"fault": "bulk_unsupported", "code": "InvalidUser"},
+        {"fault": "bulk_unsupported", "code": "INSUFFICIENT_ACCESS", "status": 403},
+        {"fault": "bulk_unsupported", "code": "SOMETHING_NEW", "status": 403},
+        {"fault": "bulk_unsupported", "code": "SOMETHING_NEW"},
+    ],
+    ids=lambda fault: str(fault.get("code", fault["fault"])),
+)
+def test_where_bulk_does_not_work_soql_does(org: Org, fault: dict[str, Any]) -> None:
+    org.break_(**fault)
     records = records_of(pages_of(org.session(**BULK), "opportunities", full()))
     assert_is_truth(records, org.truth("Opportunity"), "opportunities")
     assert org.requests("/queryAll")

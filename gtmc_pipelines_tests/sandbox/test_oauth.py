@@ -123,8 +123,29 @@ def test_a_refresh_token_rotates_and_works_once(salesforce: Client) -> None:
     assert second["access_token"] != first["access_token"]
     reused = salesforce.token(grant_type="refresh_token", refresh_token=first["refresh_token"])
     assert (reused.status_code, reused.json()["error"]) == (400, "invalid_grant")
+
+
+def test_a_refresh_token_used_twice_ends_its_whole_grant_and_no_other(salesforce: Client) -> None:
+    other, first = consent(salesforce), consent(salesforce)
+    second = salesforce.token(grant_type="refresh_token", refresh_token=first["refresh_token"]).json()
+    salesforce.token(grant_type="refresh_token", refresh_token=first["refresh_token"])
     third = salesforce.token(grant_type="refresh_token", refresh_token=second["refresh_token"])
-    assert third.status_code == 200
+    assert (third.status_code, third.json()["error"]) == (400, "invalid_grant")
+    for session in (first["access_token"], second["access_token"]):
+        headers = {"Authorization": f"Bearer {session}"}
+        assert requests.get(f"{salesforce.data}/limits", headers=headers, timeout=30).status_code == 401
+    assert salesforce.token(grant_type="refresh_token", refresh_token=other["refresh_token"]).status_code == 200
+
+
+def test_the_sixth_grant_of_a_user_ends_the_oldest(salesforce: Client) -> None:
+    elsewhere = consent(salesforce, login_hint="globex")
+    oldest, *others = [consent(salesforce) for _ in range(5)]
+    oldest = salesforce.token(grant_type="refresh_token", refresh_token=oldest["refresh_token"]).json()
+    others.append(consent(salesforce))
+    refused = salesforce.token(grant_type="refresh_token", refresh_token=oldest["refresh_token"])
+    assert (refused.status_code, refused.json()["error"]) == (400, "invalid_grant")
+    for one in (elsewhere, *others):
+        assert salesforce.token(grant_type="refresh_token", refresh_token=one["refresh_token"]).status_code == 200
 
 
 def test_without_rotation_a_refresh_token_stays_and_is_not_repeated(salesforce: Client) -> None:

@@ -142,7 +142,30 @@ def test_without_a_good_session_nothing_is_told(salesforce: Client) -> None:
         assert (answer.status_code, answer.json()[0]["errorCode"]) == (401, "INVALID_SESSION_ID")
 
 
-def test_any_version_is_accepted(salesforce: Client) -> None:
-    for version in ("58.0", "66.0"):
+def test_versions_in_service_are_accepted(salesforce: Client) -> None:
+    for version in ("31.0", "58.0", "66.0", "68.0"):
         page = salesforce.get(f"/services/data/v{version}/query", params={"q": "SELECT Id FROM Lead"}).json()
         assert f"/v{version}/" in page["records"][0]["attributes"]["url"]
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code"),
+    [
+        ("v29.0/query?q=SELECT+Id+FROM+Lead", 410, "GONE"),
+        ("v30.0", 410, "GONE"),
+        ("v30.0/jobs/query", 400, "InvalidVersion"),
+        ("v69.0/limits", 404, "NOT_FOUND"),
+        ("v99.0", 404, "NOT_FOUND"),
+        ("v066.0", 404, "NOT_FOUND"),
+    ],
+)
+def test_retired_versions_are_gone_and_future_ones_not_there(
+    salesforce: Client, path: str, status: int, code: str
+) -> None:
+    answer = salesforce.get(f"/services/data/{path}")
+    assert (answer.status_code, answer.json()[0]["errorCode"]) == (status, code)
+
+
+def test_the_root_of_a_version_names_who_asks(salesforce: Client) -> None:
+    identity = salesforce.get("/services/data/v66.0").json()["identity"]
+    assert salesforce.http.get(identity).json()["id"] == identity

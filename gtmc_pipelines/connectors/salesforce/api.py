@@ -23,11 +23,12 @@ from gtmc_pipelines.connectors.error_rules import outside_contract
 from gtmc_pipelines.connectors.http import Clock, Sleep, VendorSession, utc_now
 from gtmc_pipelines.connectors.retry import is_maintenance_page
 from gtmc_pipelines.connectors.salesforce import auth
+from gtmc_pipelines.connectors.salesforce.error_table import ORG_MOVED
 from gtmc_pipelines.connectors.salesforce.errors import VENDOR, error_code, fault_of
 from gtmc_pipelines.model.errors import Broken
 from gtmc_pipelines.vault.secret import Secret
 
-DEFAULT_API_VERSION = "60.0"
+DEFAULT_API_VERSION = "66.0"
 _API_VERSION = re.compile(r"[0-9]{2,3}\.0")
 _USAGE = re.compile(r"(?<![\w-])api-usage=(\d+)/(\d+)")  # searched: the header has three variants by now
 _JOB_ID = re.compile(r"[A-Za-z0-9]{15,18}")
@@ -50,9 +51,7 @@ class SalesforceHttp(VendorSession):
         current = credentials.read()
         self._token = current.get("access_token") or self._renewed(Secret(""))
         self.instance_url = auth.instance_of(settings, credentials.read())
-        parts = urlsplit(self.instance_url)
-        if parts.scheme == "http":  # only the sandbox gets that far; simple-salesforce builds https URLs
-            self.serve_plainly(parts.netloc)
+        self._first_netloc, self._has_asked_where = self._serve_instance(), False
 
     def is_transient(self, response: requests.Response) -> bool:
         """Besides the usual: 406 at the edge, a maintenance page, and two errorCodes that say "busy"."""
@@ -65,10 +64,10 @@ class SalesforceHttp(VendorSession):
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         """Send with the current token. Any refusal is raised as a SyncFault."""
-        response = self._sent_with_token(request, kwargs)
+        response = self._sent_wherever(request, kwargs)
         if response.status_code == 401:
             self._token = self._renewed(self._token)
-            response = self._sent_with_token(request, kwargs)
+            response = self._sent_wherever(request, kwargs)
         usage = _USAGE.search(response.headers.get("Sforce-Limit-Info", ""))
         if usage:
             self.gauges |= {"api_used": int(usage[1]), "api_limit": int(usage[2])}
@@ -76,7 +75,36 @@ class SalesforceHttp(VendorSession):
             raise fault_of(response.status_code, response.content, self.clock(), self._settings.tenant_id)
         return response
 
+    def _sent_wherever(self, request: requests.PreparedRequest, kwargs: dict[str, Any]) -> requests.Response:
+        """Send to where the org is. One that has moved redirects from its old host: a new token names the new one.
+
+        That is asked once a session, and taken only from Salesforce's own answer. Raises Broken (`org_moved`).
+        """
+        try:
+            return self._sent_with_token(request, kwargs)
+        except Broken as fault:
+            if fault.code != "redirect_refused":
+                raise
+        if not self._has_asked_where:
+            self._has_asked_where, before = True, self.instance_url
+            self._token = self._renewed(self._token)
+            self.instance_url = auth.instance_of(self._settings, self._credentials.read())
+            if self.instance_url != before:
+                self._serve_instance()
+                return self._sent_with_token(request, kwargs)
+        raise ORG_MOVED.fault(VENDOR, urlsplit(self.instance_url).hostname, self._settings.tenant_id)
+
+    def _serve_instance(self) -> str:
+        """Make the instance reachable; its `host:port`. simple-salesforce builds https URLs only."""
+        parts = urlsplit(self.instance_url)
+        if parts.scheme == "http":  # only the sandbox gets that far
+            self.serve_plainly(parts.netloc)
+        return parts.netloc
+
     def _sent_with_token(self, request: requests.PreparedRequest, kwargs: dict[str, Any]) -> requests.Response:
+        parts, netloc = urlsplit(request.url or ""), urlsplit(self.instance_url).netloc
+        if parts.netloc == self._first_netloc != netloc:  # simple-salesforce knows the old host only
+            request.url = parts._replace(netloc=netloc).geturl()
         request.headers["Authorization"] = f"Bearer {self._token.reveal()}"
         request.headers.pop("X-PrettyPrint", None)  # records are kept as they come: no indentation
         return super().send(request, **kwargs)
@@ -114,6 +142,13 @@ class FieldInfo(msgspec.Struct, frozen=True):
     defaultedOnCreate: bool = False
 
 
+class _Version(msgspec.Struct):
+    version: str
+
+
+_Offered = list[_Version]
+
+
 class _Describe(msgspec.Struct):
     fields: list[FieldInfo]
 
@@ -140,7 +175,9 @@ class SalesforceSession(Conversation[SalesforceHttp]):
     ) -> None:
         version = str(settings.options.get("api_version") or DEFAULT_API_VERSION)
         if not _API_VERSION.fullmatch(version):
-            raise Broken("api_version", f"{version[:20]!r} is no API version.", next_step="Use one like 60.0.")
+            raise Broken(
+                "api_version", f"{version[:20]!r} is no API version.", next_step=f"Use one like {DEFAULT_API_VERSION}."
+            )
         super().__init__(settings, SalesforceHttp(credentials, settings, clock=clock, sleep=sleep))
         self._sf = _RawSalesforce(
             instance_url=self.http.instance_url, session_id="kept by the session", version=version, session=self.http
@@ -170,6 +207,20 @@ class SalesforceSession(Conversation[SalesforceHttp]):
         """A further page by its (checked) `nextRecordsUrl`."""
         body: bytes = self._sf.query_more(next_path, identifier_is_url=True, headers=_batch_size(page_records))
         return body
+
+    def check_version(self) -> None:
+        """Raise Broken (`api_version`), naming what is offered, when this org doesn't serve the session's version."""
+        body, ours = self.http.get(f"{self.http.instance_url}/services/data").content, str(self._sf.sf_version)
+        try:
+            numbers = sorted(float(one.version) for one in msgspec.json.decode(body, type=_Offered))
+        except (msgspec.MsgspecError, ValueError):
+            raise outside_contract(VENDOR, "list of API versions") from None
+        if numbers and float(ours) not in numbers:
+            raise Broken(
+                "api_version",
+                f"Salesforce doesn't offer this org API version {ours}, but {numbers[0]} to {numbers[-1]}.",
+                next_step="Set SALESFORCE_API_VERSION (or the connector's option api_version) to one of these.",
+            )
 
     def limits(self) -> dict[str, Any]:
         """The org's limits: the cheapest authenticated call."""

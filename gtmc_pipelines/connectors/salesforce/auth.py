@@ -1,7 +1,7 @@
 """Salesforce's OAuth 2.0 web server flow with PKCE: authorize, exchange, refresh, revoke.
 
 What composition gives (`ConnectorSettings`):
-  app      `client_id`, `client_secret`: our connected app (SALESFORCE_CLIENT_ID, SALESFORCE_CLIENT_SECRET)
+  app      `client_id`, `client_secret`: our External Client App (SALESFORCE_CLIENT_ID, SALESFORCE_CLIENT_SECRET)
   options  those of `connector.OPTIONS`, and what connecting sets: `instance_url`, `organization_id`
   secrets  `access_token`, `refresh_token`, `instance_url` (the newest one a token answer named)
 """
@@ -20,7 +20,8 @@ from gtmc_pipelines.connectors.http import VendorSession
 from gtmc_pipelines.connectors.login import Grant
 from gtmc_pipelines.connectors.loopback import Callback
 from gtmc_pipelines.connectors.oauth import Pkce
-from gtmc_pipelines.connectors.salesforce.errors import oauth_fault_of
+from gtmc_pipelines.connectors.salesforce.error_table import INSTALL_THE_APP, LOGIN_MOVED
+from gtmc_pipelines.connectors.salesforce.errors import VENDOR, oauth_fault_of
 from gtmc_pipelines.model.errors import Broken, Misuse, Reauthorize
 from gtmc_pipelines.vault.secret import Secret
 
@@ -74,11 +75,12 @@ def exchange_code(
     """
     form = {"grant_type": "authorization_code", "code": code.reveal(), "redirect_uri": redirect_uri}
     answer = _token(http, settings, form | {"code_verifier": pkce.verifier.reveal()})
+    checked_instance_url(answer.instance_url, settings.sandbox_hosts)
     if not answer.refresh_token:
         raise Reauthorize(
             "no_refresh_token",
             "Salesforce gave no refresh token, so the connection would soon end.",
-            next_step="Allow the scope `refresh_token` in the connected app and connect again.",
+            next_step="Allow the scope `refresh_token` in the app (External Client App Manager) and connect again.",
         )
     scopes = tuple(scope for scope in answer.scope.split() if _SCOPE.fullmatch(scope))
     granted = {*scopes, *(("api",) if "full" in scopes else ())}  # `full` implies `api`
@@ -92,12 +94,20 @@ def exchange_code(
 def refresh(http: VendorSession, settings: ConnectorSettings, current: Credentials) -> Credentials:
     """New credentials for the current refresh token: the `exchange` of `CredentialSource.renew`.
 
-    A rotated refresh token is among what is returned, for the caller to store before it is used.
+    A rotated refresh token is among what is returned, for the caller to store before it is used. It is returned
+    whatever else the answer says: Salesforce has taken the former one back, and using it again would end the whole
+    grant. An instance URL that isn't Salesforce's is left out, so the former one stays.
     """
     token = current.get("refresh_token")
     if not token:
         raise not_connected(settings)
-    return _credentials(_token(http, settings, {"grant_type": "refresh_token", "refresh_token": token.reveal()}))
+    answer = _token(http, settings, {"grant_type": "refresh_token", "refresh_token": token.reveal()})
+    renewed = _credentials(answer)
+    try:
+        checked_instance_url(answer.instance_url, settings.sandbox_hosts)
+    except Broken:
+        del renewed["instance_url"]
+    return renewed
 
 
 def revoke(http: VendorSession, settings: ConnectorSettings, current: Credentials) -> bool:
@@ -117,12 +127,7 @@ class SalesforceLogin:
     """The browser login, with an HTTP session of its own for each call."""
 
     required_scopes = REQUIRED_SCOPES
-    no_answer_hint = (
-        "If Salesforce showed an error page of its own, it never calls back. For OAUTH_APPROVAL_ERROR_GENERIC (`app "
-        "must be installed into org`) have an administrator of that org install the app (Setup, Connected Apps OAuth "
-        "Usage, Install), or give the user *Approve Uninstalled Connected Apps* (with API Access Control: *Use Any API "
-        "Client*). For `redirect_uri_mismatch` register the URL of SALESFORCE_CALLBACK_URL, letter by letter."
-    )
+    no_answer_hint = INSTALL_THE_APP
 
     def authorize_url(
         self, settings: ConnectorSettings, redirect_uri: str, state: str, pkce: Pkce, login_hint: str = ""
@@ -173,14 +178,19 @@ def not_connected(settings: ConnectorSettings) -> Reauthorize:
 
 def _token(http: VendorSession, settings: ConnectorSettings, form: dict[str, str]) -> _TokenAnswer:
     secrets: dict[str, Any] = {name: _app(settings, name).reveal() for name in ("client_id", "client_secret")}
-    response = http.post(f"{_login_url(settings)}/services/oauth2/token", data=form | secrets)
+    login_url = _login_url(settings)
+    try:
+        response = http.post(f"{login_url}/services/oauth2/token", data=form | secrets)
+    except Broken as fault:
+        if fault.code != "redirect_refused":
+            raise
+        raise LOGIN_MOVED.fault(VENDOR, urlsplit(login_url).hostname, settings.tenant_id) from None
     if response.status_code != 200:
         raise oauth_fault_of(response.status_code, response.content, http.clock(), settings.tenant_id)
     try:
         answer = msgspec.json.decode(response.content, type=_TokenAnswer)
     except msgspec.MsgspecError:
         raise Broken("bad_token_answer", "Salesforce's token answer is not what its contract says.") from None
-    checked_instance_url(answer.instance_url, settings.sandbox_hosts)
     return answer
 
 

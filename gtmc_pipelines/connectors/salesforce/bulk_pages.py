@@ -13,7 +13,7 @@ from gtmc_pipelines.connectors.positions import encode
 from gtmc_pipelines.connectors.salesforce.api import BulkPage, FieldInfo, SalesforceSession
 from gtmc_pipelines.connectors.salesforce.checkpoint import BulkCheckpoint
 from gtmc_pipelines.connectors.salesforce.soql import Selection, literal
-from gtmc_pipelines.model.errors import Broken, Retry, SyncFault
+from gtmc_pipelines.model.errors import Broken, Reauthorize, Retry, SyncFault
 from gtmc_pipelines.model.records import Page, RejectedRecord, SourceRecord
 
 PATIENCE = timedelta(hours=2)
@@ -21,7 +21,8 @@ FIRST_POLL_SECONDS, LONGEST_POLL_SECONDS = 0.2, 10.0
 
 _NUMBER_TYPES = frozenset({"int", "double", "currency", "percent", "long"})
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
-_UNSUPPORTED = frozenset({"bulk_unsupported", "malformed_query", "not_found"})
+_NOT_FOR_BULK = frozenset({"forbidden", "insufficient_access"})
+"""Refusals of a user that may be of Bulk jobs alone; where they aren't, SOQL tells the same."""
 
 csv.field_size_limit(16 * 1024 * 1024)  # a rich text area may be longer than the module's default
 
@@ -35,13 +36,21 @@ class JobGone(Exception):
 
 
 def start_job(session: SalesforceSession, selection: Selection, until: datetime) -> BulkCheckpoint:
-    """Start a job over everything before `until` and wait for it. Raises BulkUnavailable."""
+    """Start a job over everything before `until` and wait for it.
+
+    Raises BulkUnavailable for whatever reason the job is refused: the vendor has many (API_ERROR, FeatureNotEnabled,
+    compound data, …), and SOQL reads the same. A field that is gone is the caller's matter: it describes again.
+    """
     try:
         job_id = session.create_query_job(selection.object_name, selection.everything(until))
     except Broken as fault:
-        if fault.code in _UNSUPPORTED:
-            raise BulkUnavailable from None
-        raise
+        if fault.code == "invalid_field":
+            raise
+        raise BulkUnavailable from None
+    except Reauthorize as fault:
+        if fault.code not in _NOT_FOR_BULK:
+            raise
+        raise BulkUnavailable from None
     _wait(session, selection.object_name, job_id)
     return BulkCheckpoint(job_id, "")
 

@@ -18,7 +18,7 @@ from gtmc_pipelines.model.records import Health, Page, ReadFrom, Slice, SourceFi
 
 OPTIONS = (
     Option("login_url", "Login host: production, test.salesforce.com or the org's My Domain", https_url),
-    Option("api_version", "REST API version, like 60.0", matching(r"[0-9]{2,3}\.0", "a version like 60.0")),
+    Option("api_version", "REST API version, like 66.0", matching(r"[0-9]{2,3}\.0", "a version like 66.0")),
     Option("page_records", "Records a REST page (the vendor's ceiling is 2,000)", whole_number(1, 50_000)),
     Option("bulk_threshold", "Full reads of more records use Bulk API 2.0", whole_number(0, 999_999_999)),
     Option("bulk_page_records", "Records a page of Bulk results", whole_number(1, 250_000)),
@@ -36,9 +36,10 @@ class SalesforceConnector:
         return open_session(credentials, settings)
 
     def health_check(self, session: SalesforceSession) -> Health:
-        """Reads the org's limits."""
+        """Reads the org's limits, once it is known that the org serves our API version."""
         url = f"{session.base_url}/limits/"
         try:
+            session.check_version()
             daily = session.limits().get("DailyApiRequests", {})
             facts = {"api_calls_left": str(daily.get("Remaining", "")), "api_calls_a_day": str(daily.get("Max", ""))}
         except GtmcError as error:

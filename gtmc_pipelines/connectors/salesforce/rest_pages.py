@@ -17,6 +17,8 @@ from gtmc_pipelines.model.errors import Broken, Retry
 from gtmc_pipelines.model.records import Page, RejectedRecord, SourceRecord
 
 FIRST_LIMIT, SMALLEST_LIMIT = 8_000, 250
+TOO_HEAVY = frozenset({"query_timeout", "operation_too_large"})
+"""Refusals of a query of which a smaller piece may be served."""
 _ATTRIBUTES = b'{"attributes":'
 
 
@@ -109,15 +111,15 @@ class _Walk:
                     return self.session.query_more(self.at.next_path, page_records=self.page_records)
                 soql = self.selection.window(self.lower, self.until, self.at.position, self.at.limit)
                 return self.session.query(soql, page_records=self.page_records)
-            except Retry as fault:
+            except (Retry, Broken) as fault:
                 limit = self._smaller(fault)
             self.at = RestCheckpoint(None, self.at.stamp, self.at.record_id, limit)
 
-    def _smaller(self, fault: Retry) -> int | None:
+    def _smaller(self, fault: Retry | Broken) -> int | None:
         """The limit to ask again with, or the fault when asking again doesn't help."""
         if fault.code == "query_locator_expired" and self.at.next_path:
             return self.at.limit
-        if fault.code == "query_timeout" and self.at.limit != SMALLEST_LIMIT:
+        if fault.code in TOO_HEAVY and self.at.limit != SMALLEST_LIMIT:
             return FIRST_LIMIT if self.at.limit is None else max(SMALLEST_LIMIT, self.at.limit // 2)
         raise fault
 

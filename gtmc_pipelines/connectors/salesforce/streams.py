@@ -17,7 +17,7 @@ from gtmc_pipelines.connectors.salesforce.bulk_pages import (
     start_job,
     types_of,
 )
-from gtmc_pipelines.connectors.salesforce.rest_pages import answer_of, read_rest
+from gtmc_pipelines.connectors.salesforce.rest_pages import TOO_HEAVY, answer_of, read_rest
 from gtmc_pipelines.connectors.salesforce.soql import Selection, is_name, literal
 from gtmc_pipelines.model.errors import Broken, Retry
 from gtmc_pipelines.model.records import Page, ReadFrom
@@ -179,8 +179,8 @@ class _Reader:
             return True
         try:
             counted = answer_of(self.session.query(self.selection.count(self.start.until)))
-        except Retry as fault:
-            if fault.code != "query_timeout":
+        except (Retry, Broken) as fault:
+            if fault.code not in TOO_HEAVY:
                 raise
             return True  # too many to count in time
         return counted.total_size > threshold

@@ -119,8 +119,10 @@ class BulkPages:
         if query.count or query.offset:
             raise ApiError(400, "API_ERROR", "Aggregate functions and OFFSET are not supported by the Bulk API")
         table = org.table(query.object)
-        refused = exchange.struck("bulk_unsupported", org.name)
-        if table is not None and (refused or not table.shape.bulk):
+        if knob := exchange.struck("bulk_unsupported", org.name):
+            status, code = int(knob.parameters.get("status", 400)), str(knob.parameters.get("code", "INVALIDENTITY"))
+            raise ApiError(status, code, str(knob.parameters.get("message", "Not supported by the Bulk API.")))
+        if table is not None and not table.shape.bulk:
             raise ApiError(400, "INVALIDENTITY", f"Entity '{table.shape.name}' is not supported by the Bulk API.")
         result = await answer(org.table, query, with_deleted=with_deleted)
         for name in query.fields:

@@ -5,12 +5,13 @@ from __future__ import annotations
 DOCS = """\
 ### Endpoints
 
-All as Salesforce's own; a trailing slash is optional; any version `vNN.0` is accepted.
+All as Salesforce's own; a trailing slash is optional; versions 31.0 to 68.0 are served, older ones are 410, newer 404.
 
 - `GET /services/oauth2/authorize`: approves at once for `login_hint` (org or username); without it, a page with one
   link per org. `code_challenge_method` defaults to S256.
 - `POST /services/oauth2/token`: `authorization_code` (PKCE checked when the code was asked with a challenge) and
-  `refresh_token` (rotates unless the knob `no_rotation` is on).
+  `refresh_token` (rotates unless the knob `no_rotation` is on). A refresh token used twice ends its whole grant, the
+  sixth grant of a user the oldest one.
 - `POST /services/oauth2/revoke`, `GET /services/oauth2/userinfo`, `GET /id/{org}/{user}`.
 - `GET /services/data`, `…/vNN.0`, `…/limits`, `…/sobjects`, `…/sobjects/{X}`, `…/sobjects/{X}/describe`.
 - `GET …/sobjects/{X}/{id}`, `…/sobjects/{X}/deleted?start&end` (15 days back at most), `…/sobjects/{X}/updated`.

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ExceptionHandler, Message, Receive, Scope, Send
 
-from gtmc_pipelines.sandbox.salesforce.errors import ApiError, not_found
+from gtmc_pipelines.sandbox.salesforce.errors import ApiError, Moved, not_found
 
 Usage = Callable[[HTTPConnection], str | None]
 
@@ -21,7 +22,8 @@ class Door:
 
     def __init__(self, routes: Sequence[BaseRoute], usage: Usage) -> None:
         self._usage = usage
-        self._app = Starlette(routes=routes, exception_handlers={ApiError: _refused, HTTPException: _no_route})
+        handlers: dict[Any, ExceptionHandler] = {ApiError: _refused, Moved: _elsewhere, HTTPException: _no_route}
+        self._app = Starlette(routes=routes, exception_handlers=handlers)
         self._app.router.redirect_slashes = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -43,6 +45,11 @@ class Door:
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)
     return error.response()
+
+
+async def _elsewhere(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Moved)
+    return RedirectResponse(f"{error.to}{request.url.path}", 302)
 
 
 async def _no_route(request: Request, error: Exception) -> Response:

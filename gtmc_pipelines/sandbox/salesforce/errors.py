@@ -22,6 +22,14 @@ class ApiError(Exception):
         return JSONResponse([item], status_code=self.status)
 
 
+class Moved(Exception):
+    """The org has moved to another host, where the request is to be made."""
+
+    def __init__(self, to: str) -> None:
+        super().__init__(to)
+        self.to = to
+
+
 def malformed(query: str, position: int, what: str) -> ApiError:
     """MALFORMED_QUERY that points at the place."""
     row = query.count("\n", 0, position) + 1

@@ -13,6 +13,8 @@ from gtmc_pipelines.sandbox.dice import token
 
 CODE_SECONDS = 900
 MAX_SESSIONS = 20_000
+MAX_GRANTS = 5
+"""Grants of one user with one app; a sixth ends the oldest (Salesforce Help, "Manage OAuth Access Policies")."""
 
 
 @dataclass(slots=True)
@@ -55,6 +57,7 @@ class Grants:
         self.client_secret = token(64, seed, "client_secret")
         self.codes: dict[str, Code] = {}
         self.grants: dict[str, Grant] = {}
+        self.spent: dict[str, int] = {}
         self.ready = {self._session_token(org, "ready"): org for org in org_ids}
         self.sessions: dict[str, tuple[str, int]] = {session: (org, 0) for session, org in self.ready.items()}
 
@@ -85,15 +88,30 @@ class Grants:
         refresh_token = self._refresh_token()
         grant = Grant(self._made, code.org, refresh_token, code.scope)
         self.grants[grant.refresh_token] = grant
+        self._end_the_oldest(code.org)
         return grant, self.open_session(grant)
 
+    def _end_the_oldest(self, org: str) -> None:
+        live = sorted(
+            (one for one in self.grants.values() if one.org == org and not one.revoked), key=lambda one: one.id
+        )
+        for grant in live[:-MAX_GRANTS]:
+            self._withdraw(grant)
+
     def refresh(self, text: str, *, rotate: bool) -> tuple[Grant, str]:
-        """Exchange a refresh token for a session, and a new refresh token when they rotate. Raises OAuthError."""
+        """Exchange a refresh token for a session, and a new refresh token when they rotate. Raises OAuthError.
+
+        One that was rotated already is in two hands: all tokens of its grant end ("Refresh Token Rotation").
+        """
+        if text in self.spent:
+            for one in [one for one in self.grants.values() if one.id == self.spent[text]]:
+                self._withdraw(one)
         grant = self.grants.get(text)
         if grant is None or grant.revoked:
             raise OAuthError("invalid_grant", "expired access/refresh token")
         if rotate:
             del self.grants[text]
+            self.spent[text] = grant.id
             grant.refresh_token = self._refresh_token()
             self.grants[grant.refresh_token] = grant
         return grant, self.open_session(grant)
@@ -149,6 +167,7 @@ class Grants:
         return {
             "made": self._made,
             "grants": [asdict(grant) for grant in self.grants.values()],
+            "spent": self.spent,
             "sessions": [[session, *owner] for session, owner in self.sessions.items() if session not in self.ready],
         }
 
@@ -159,6 +178,7 @@ class Grants:
         for item in state["grants"]:
             if item["org"] in known:
                 self.grants[item["refresh_token"]] = Grant(**item)
+        self.spent = {text: int(grant_id) for text, grant_id in state.get("spent", {}).items()}
         for session, org, grant_id in state["sessions"]:
             if org in known:
                 self.sessions[session] = (org, grant_id)

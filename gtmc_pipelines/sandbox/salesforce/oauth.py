@@ -14,15 +14,10 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from gtmc_pipelines.sandbox.salesforce.grants import Code, Grant, OAuthError
-from gtmc_pipelines.sandbox.vendor import exchange_of
+from gtmc_pipelines.sandbox.vendor import base_of, exchange_of
 
 if TYPE_CHECKING:
     from gtmc_pipelines.sandbox.salesforce.vendor import SalesforceVendor
-
-
-def base_of(request: Request) -> str:
-    """Scheme and host as the client sees them."""
-    return f"{request.url.scheme}://{request.headers.get('host', '')}"
 
 
 class OAuthPages:
@@ -95,6 +90,9 @@ class OAuthPages:
         if not hmac.compare_digest(secret.encode(), grants.client_secret.encode()):
             raise OAuthError("invalid_client", "invalid client credentials")
         kind = form.get("grant_type")
+        owner = grants.grants.get(form.get("refresh_token", ""))
+        if knob := exchange.struck("grant_refused", owner.org if owner else None):
+            raise OAuthError("invalid_grant", str(knob.parameters.get("description", "ip restricted")))
         if kind == "authorization_code":
             grant, session = grants.redeem(
                 form.get("code", ""), form.get("redirect_uri", ""), form.get("code_verifier")
@@ -103,7 +101,6 @@ class OAuthPages:
         if kind != "refresh_token":
             raise OAuthError("unsupported_grant_type", "grant type not supported")
         text = form.get("refresh_token", "")
-        owner = grants.grants.get(text)
         org = owner.org if owner else None
         if org and exchange.struck("revoke_grant", org):
             grants.revoke_org(org)
@@ -121,7 +118,7 @@ class OAuthPages:
             "access_token": session,
             "signature": base64.b64encode(signature).decode(),
             "scope": grant.scope,
-            "instance_url": base,
+            "instance_url": self._vendor.moved_to(grant.org) or base,
             "id": identity,
             "token_type": "Bearer",
             "issued_at": issued_at,

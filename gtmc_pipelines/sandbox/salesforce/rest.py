@@ -19,13 +19,14 @@ from gtmc_pipelines.sandbox.salesforce.soql import parse
 from gtmc_pipelines.sandbox.salesforce.stamps import moment_of, spelled_json
 from gtmc_pipelines.sandbox.salesforce.table import Table
 from gtmc_pipelines.sandbox.salesforce.view import Window, WindowView
-from gtmc_pipelines.sandbox.vendor import exchange_of
+from gtmc_pipelines.sandbox.vendor import base_of, exchange_of
 
 if TYPE_CHECKING:
     from gtmc_pipelines.sandbox.salesforce.org import Org
     from gtmc_pipelines.sandbox.salesforce.vendor import SalesforceVendor
 
 MAX_PAGE, MIN_PAGE = 2000, 200
+OLDEST_VERSION, NEWEST_VERSION = 31, 68  # since Summer '25 and Winter '27
 MAX_IDS = 600_000
 DELETED_DAYS = 15
 
@@ -38,18 +39,18 @@ class RestPages:
 
     async def versions(self, request: Request) -> Response:
         """The versions list: needs no session and carries no usage header."""
-        listed = [
-            {"label": label, "url": f"/services/data/v{number}.0", "version": f"{number}.0"}
-            for number, label in ((60, "Spring '24"), (62, "Winter '25"), (64, "Summer '25"), (66, "Spring '26"))
-        ]
-        return JSONResponse(listed)
+        numbers = range(OLDEST_VERSION, NEWEST_VERSION + 1)
+        return JSONResponse(
+            [{"label": _label(n), "url": f"/services/data/v{n}.0", "version": f"{n}.0"} for n in numbers]
+        )
 
     async def resources(self, request: Request) -> Response:
         """What lies under one version."""
-        self._vendor.authorized(request)
+        org = self._vendor.authorized(request)
         base = f"/services/data/v{request.path_params['version']}"
         names = ("sobjects", "query", "queryAll", "limits", "jobs")
-        return JSONResponse({name: f"{base}/{name}" for name in names})
+        identity = f"{base_of(request)}/id/{org.id}/{org.user_ids[0]}"
+        return JSONResponse({**{name: f"{base}/{name}" for name in names}, "identity": identity})
 
     async def query(self, request: Request) -> Response:
         """First page of a query."""
@@ -65,6 +66,9 @@ class RestPages:
         if not text:
             raise ApiError(400, "MALFORMED_QUERY", "SOQL statements can not be empty or null")
         query = parse(text)
+        knob = exchange_of(request).struck("operation_too_large", org.name)
+        if knob and (query.limit is None or query.limit > int(knob.parameters.get("most", 8000))):
+            raise ApiError(400, "OPERATION_TOO_LARGE", "exceeded 100000 distinct who/what's")
         result = await answer(org.table, query, with_deleted=with_deleted)
         if query.count == "()":
             return JSONResponse({"totalSize": result.total, "done": True, "records": []})
@@ -194,6 +198,12 @@ class RestPages:
         if table is None:
             raise not_found()
         return table
+
+
+def _label(version: int) -> str:
+    """The release of a version, three a year: 60.0 is Spring '24."""
+    third = version % 3
+    return f"{('Spring', 'Summer', 'Winter')[third]} '{version // 3 + (5 if third == 2 else 4)}"
 
 
 def _counted(result: Result) -> dict[str, Any]:

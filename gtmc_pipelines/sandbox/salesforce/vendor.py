@@ -21,16 +21,16 @@ from gtmc_pipelines.sandbox.salesforce.changes import change
 from gtmc_pipelines.sandbox.salesforce.docs import DOCS
 from gtmc_pipelines.sandbox.salesforce.door import Door
 from gtmc_pipelines.sandbox.salesforce.encode import all_paths, json_rows
-from gtmc_pipelines.sandbox.salesforce.errors import INVALID_SESSION, ApiError, not_found
+from gtmc_pipelines.sandbox.salesforce.errors import INVALID_SESSION, ApiError, Moved, not_found
 from gtmc_pipelines.sandbox.salesforce.grants import Grants
 from gtmc_pipelines.sandbox.salesforce.oauth import OAuthPages
 from gtmc_pipelines.sandbox.salesforce.org import SHAPES, Org
-from gtmc_pipelines.sandbox.salesforce.rest import RestPages
+from gtmc_pipelines.sandbox.salesforce.rest import NEWEST_VERSION, OLDEST_VERSION, RestPages
 from gtmc_pipelines.sandbox.salesforce.view import Window, WindowView
-from gtmc_pipelines.sandbox.vendor import Mutation, exchange_of
+from gtmc_pipelines.sandbox.vendor import Mutation, base_of, exchange_of
 
 _DATA = "/services/data/v{version}"
-_VERSION = re.compile(r"\d{2,3}\.0")
+_VERSION = re.compile(r"([1-9]\d{0,2})\.0")
 _TRUTH_VERSION = "60.0"
 _CHUNK = 1000
 
@@ -45,6 +45,11 @@ class SalesforceVendor:
         "quota": "403 REQUEST_LIMIT_EXCEEDED",
         "expired_session": "401 INVALID_SESSION_ID, and the session ends (ready-made ones live on); count: 1 for once",
         "revoke_grant": "at the next refresh the org's consent is withdrawn: invalid_grant",
+        "grant_refused": "the token endpoint answers invalid_grant with `description` (default ip restricted)",
+        "org_moved": "the org is at `to` (another base URL of this vendor) from now on; elsewhere a 302; stays on",
+        "too_many_at_once": "403 REQUEST_LIMIT_EXCEEDED for the 25 long calls an org may have at once",
+        "refused": "`status` (default 400) with errorCode `code` and `message`",
+        "operation_too_large": "400 OPERATION_TOO_LARGE for a query without a LIMIT of `most` (default 8000) or fewer",
         "no_rotation": "refreshing gives no new refresh token; stays on until removed",
         "access_denied": "the user refuses at the authorize page",
         "app_not_installed": "the app isn't installed in the org: Salesforce's own error page, and no call back",
@@ -52,7 +57,7 @@ class SalesforceVendor:
         "missing_field": "describe leaves `field` out",
         "describe_extra_field": "describe lists an additional `field`",
         "bulk_job_fails": "a job made now ends Failed, with `message`",
-        "bulk_unsupported": "400 INVALIDENTITY at job creation",
+        "bulk_unsupported": "400 at job creation with `code` (default INVALIDENTITY) and `message`; `status` as given",
         "bulk_polls": "a job made now is InProgress for `polls` (default 2) looks",
     }
     sizes: Mapping[str, int] = {shape.size: shape.default_live for shape in SHAPES if shape.size}
@@ -93,8 +98,7 @@ class SalesforceVendor:
 
     def authorized(self, request: Request) -> Org:
         """The org whose session a request carries. Raises ApiError INVALID_SESSION_ID or REQUEST_LIMIT_EXCEEDED."""
-        if not _VERSION.fullmatch(request.path_params.get("version", _TRUTH_VERSION)):
-            raise not_found()
+        _check_version(request)
         session, exchange = _bearer(request), exchange_of(request)
         name = self.grants.org_of(session)
         if name is None:
@@ -102,11 +106,25 @@ class SalesforceVendor:
         if exchange.struck("expired_session", name):
             self.grants.end_session(session)
             raise ApiError(401, *INVALID_SESSION)
-        org = self._orgs[name]
+        org, home = self._orgs[name], self.moved_to(name)
+        if home is not None and base_of(request) != home:
+            raise Moved(home)
+        if exchange.struck("too_many_at_once", name):
+            raise ApiError(
+                403, "REQUEST_LIMIT_EXCEEDED", "ConcurrentRequests (Concurrent API Requests) Limit exceeded."
+            )
+        if knob := exchange.struck("refused", name):
+            status, code = int(knob.parameters.get("status", 400)), str(knob.parameters.get("code", ""))
+            raise ApiError(status, code, str(knob.parameters.get("message", "")))
         if exchange.struck("quota", name) or org.requests_used >= org.requests_limit:
             raise ApiError(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.")
         org.requests_used += 1
         return org
+
+    def moved_to(self, org: str) -> str | None:
+        """The host an org has moved to, when the knob `org_moved` says so."""
+        knob = self._knobs.standing("org_moved", self.name, org)
+        return str(knob.parameters.get("to", "")) if knob else None
 
     def usage(self, connection: HTTPConnection) -> str | None:
         """The Sforce-Limit-Info of an answer."""
@@ -216,6 +234,17 @@ class SalesforceVendor:
             Route(job + "/results", bulk.results),
             Route(job + "/resultPages", bulk.result_pages),
         ]
+
+
+def _check_version(request: Request) -> None:
+    """Retired versions are gone, future ones aren't there (REST API "API End-of-Life")."""
+    found = _VERSION.fullmatch(request.path_params.get("version", _TRUTH_VERSION))
+    if found is None or int(found[1]) > NEWEST_VERSION:
+        raise not_found()
+    if int(found[1]) < OLDEST_VERSION:
+        if "/jobs/" in request.url.path:
+            raise ApiError(400, "InvalidVersion", f"API version {found[0]} is no longer supported.")
+        raise ApiError(410, "GONE", f"API version {found[0]} has been retired.")
 
 
 def _bearer(connection: HTTPConnection) -> str:
