@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from gtmc_pipelines.model.errors import Broken, Defer, Reauthorize, Retry, SyncFault
+from gtmc_pipelines.model.errors import Broken, Defer, Reauthorize, Retry, SyncFault, Unserved
 
 TENANT = "<tenant>"
 """Stands in a next step for the tenant whose command it names."""
@@ -28,7 +28,7 @@ class Rule:
     A rule for Defer needs no next step: it is the hour at which the sync goes on.
     """
 
-    leaf: type[Retry] | type[Defer] | type[Reauthorize] | type[Broken]
+    leaf: type[Retry] | type[Defer] | type[Reauthorize] | type[Unserved] | type[Broken]
     code: str
     sentence: str
     next_step: str = ""

@@ -7,6 +7,7 @@
         ├── Defer         quota: go on at a stated time, the checkpoint is kept
         ├── Reauthorize   the user must reconnect (or accept the DPA)
         ├── Reject        this record only; its neighbours are written
+        ├── Unserved      this member of a group only (a mailbox): left out with its reason, the others are read
         └── Broken        our bug, or a configuration only a developer can mend
 
 No error carries a payload, a secret or a person's data (design section 6).
@@ -72,3 +73,15 @@ class Reject(SyncFault):
 
 class Broken(SyncFault):
     """Our bug, or a vendor answer outside its contract. Never retried blindly."""
+
+
+class Unserved(SyncFault):
+    """The vendor can't serve one member of a group: a user without a mailbox, one out of the app's reach.
+
+    The member is left out of the sync with `code` as its reason, and the others are read. `when_all` is
+    the fault it is once the vendor has served none of them; without one, this one's own sentence is told.
+    """
+
+    def __init__(self, code: str, sentence: str, *, next_step: str = "", when_all: SyncFault | None = None) -> None:
+        super().__init__(code, sentence, next_step=next_step)
+        self.when_all = when_all

@@ -234,6 +234,7 @@ def start_over(handle: Handle, tenant_id: str, connector_id: str) -> None:
     leases.revoke(handle, tenant_id, connector_id)
     run(handle, "UPDATE connectors SET last_sync_cursor = NULL" + _CHANGED, values)
     run(handle, "DELETE FROM stream_cursors WHERE tenant_id = %(tenant_id)s AND connector_id = %(id)s", values)
+    run(handle, "DELETE FROM left_out_slices WHERE tenant_id = %(tenant_id)s AND connector_id = %(id)s", values)
 
 
 def _before(handle: Handle, tenant_id: str, connector_id: str) -> Row:

@@ -205,6 +205,22 @@ stream_cursors = Table(
     moment("updated_at", now=True),
 )
 
+left_out_slices = Table(
+    "left_out_slices",
+    METADATA,
+    Column("tenant_id", Text, primary_key=True),
+    Column("connector_id", Text, primary_key=True),
+    Column("stream", Text, primary_key=True),
+    Column("slice", Text, primary_key=True),
+    required_text("reason_code"),
+    required_text("kind"),  # unserved, down or broken
+    required_text("sentence", ""),
+    required_text("sync_log_id"),  # the last sync that left it out
+    number("syncs_in_a_row", "1"),
+    moment("since", now=True),
+    moment("last_seen_at", now=True),
+)
+
 dead_letters = Table(
     "dead_letters",
     METADATA,

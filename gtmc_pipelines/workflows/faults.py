@@ -12,11 +12,11 @@ from datetime import timedelta
 
 from temporalio.exceptions import ApplicationError
 
-from gtmc_pipelines.model.errors import Broken, Defer, GtmcError, Misuse, Reauthorize, Reject, Retry
+from gtmc_pipelines.model.errors import Broken, Defer, GtmcError, Misuse, Reauthorize, Reject, Retry, Unserved
 from gtmc_pipelines.workflows.inputs import FaultNote
 
 _log = logging.getLogger(__name__)
-_LEAVES = (Retry, Defer, Reauthorize, Reject, Broken, Misuse)  # rooms may refine them; books know only these
+_LEAVES = (Retry, Defer, Reauthorize, Reject, Unserved, Broken, Misuse)  # rooms may refine them; books know only these
 
 
 def note_of(error: GtmcError) -> FaultNote:

@@ -17,6 +17,7 @@ from gtmc_pipelines.connectors.o365.connector import O365Connector
 from gtmc_pipelines.connectors.o365.streams import read_mailbox
 from gtmc_pipelines.model.catalog import STREAMS
 from gtmc_pipelines.model.connector_types import ConnectorType
+from gtmc_pipelines.model.errors import Unserved
 from gtmc_pipelines.model.phases import SyncMode
 from gtmc_pipelines.model.records import Page, ReadFrom, SourceRecord
 from gtmc_pipelines.vault.secret import Secret
@@ -33,6 +34,7 @@ class Directory(VendorScene):
     ca_file: str
     name: str = "acme"
     waits: list[float] = field(default_factory=list)
+    left_out: dict[str, Unserved] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.control = self.vendor["http"]
@@ -78,10 +80,14 @@ class Directory(VendorScene):
             opened.close()
 
     def read(self, session: O365Session, start: Callable[[str], ReadFrom]) -> dict[str, list[Page]]:
-        """All mailboxes, by slice."""
-        connector = O365Connector()
-        slices = connector.slices(session, STREAM)
-        return {part.key: pages_of(session, start(part.key)) for part in slices}
+        """All mailboxes that could be read, by slice; `left_out` tells of the others."""
+        found: dict[str, list[Page]] = {}
+        for part in O365Connector().slices(session, STREAM):
+            try:
+                found[part.key] = pages_of(session, start(part.key))
+            except Unserved as fault:
+                self.left_out[part.key] = fault
+        return found
 
     def mailbox(self, number: int = 0) -> str:
         """Id of a user with a mailbox."""

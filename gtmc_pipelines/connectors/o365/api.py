@@ -123,8 +123,6 @@ class O365Session(Conversation[GraphHttp]):
         self._tokens = TokenSource(settings, stored, clock=clock, sleep=sleep)
         super().__init__(settings, GraphHttp(settings, self._tokens, clock=clock, sleep=sleep))
         self.emitted: set[bytes] = set()  # messages handed over in this session, whichever mailbox had them
-        self.denied: set[str] = set()
-        self.read_mailboxes = 0
         self._mailboxes: dict[str, Mailbox] = {}
 
     @property
@@ -141,11 +139,6 @@ class O365Session(Conversation[GraphHttp]):
     def count(self, gauge: str) -> None:
         """Add one to a counter of `usage`."""
         self.http.gauges[gauge] = self.http.gauges.get(gauge, 0) + 1
-
-    @property
-    def known_mailboxes(self) -> int:
-        """How many mailboxes the last enumeration found."""
-        return len(self._mailboxes)
 
     def mailboxes(self) -> list[Mailbox]:
         """Users of the directory who may have a mailbox, guests left out, by id."""

@@ -36,6 +36,11 @@ class FolderState(msgspec.Struct, frozen=True, omit_defaults=True):
     items: int = 0
     was_lost: bool = False
 
+    @property
+    def is_absent(self) -> bool:
+        """Whether the mailbox turned out not to have this folder."""
+        return self.phase is Phase.DONE and not self.token and not self.items
+
 
 class MailboxState(msgspec.Struct, frozen=True, omit_defaults=True):
     """All folders of a mailbox. `policy` is the fingerprint of the lists it was read under.
@@ -54,6 +59,11 @@ class MailboxState(msgspec.Struct, frozen=True, omit_defaults=True):
     def is_done(self) -> bool:
         """Whether every folder has been read."""
         return all(folder.phase is Phase.DONE for folder in self.folders.values())
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether the mailbox has none of the folders that are read: nothing is known of it then."""
+        return bool(self.folders) and all(folder.is_absent for folder in self.folders.values())
 
 
 _DECODER = msgspec.json.Decoder(MailboxState)

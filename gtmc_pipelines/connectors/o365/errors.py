@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gtmc_pipelines.connectors.error_rules import LATER, TENANT, Rule, parsed
-from gtmc_pipelines.model.errors import Broken, Reauthorize, Retry, SyncFault
+from gtmc_pipelines.model.errors import Broken, Reauthorize, Retry, SyncFault, Unserved
 
 _VENDOR = "Microsoft"
 _CODE = re.compile(r"[A-Za-z0-9_]{1,60}")
@@ -88,17 +88,57 @@ LOGIN: Mapping[str, Rule] = {
 
 _LOGIN_REFUSED = Rule(Broken, "login_refused", "refused the login for an unknown reason", _DEVELOPER)
 
-NO_MAILBOX = frozenset(
-    {
-        "MailboxNotEnabledForRESTAPI",
-        "MailboxNotSupportedForRESTAPI",
-        "ErrorNonExistentMailbox",
-        "Request_ResourceNotFound",
-        "ResourceNotFound",
-        "ErrorMailboxMoveInProgress",
-    }
+_NO_MAILBOX = Rule(
+    Unserved,
+    "no_mailbox",
+    "Graph has no mailbox to read for this user",
+    "Nothing is wrong, unless the user should have one: then an administrator gives it an Exchange Online licence.",
 )
-"""Codes of a user without a mailbox that can be read: skipped, not failed."""
+_ELSEWHERE = Rule(
+    Unserved,
+    "mailbox_elsewhere",
+    "Graph says that this user's mailbox is not in Exchange Online",
+    "Only mailboxes in Exchange Online can be read; move it there, or leave it out.",
+)
+_LOCKED = Rule(
+    Unserved,
+    "mailbox_locked",
+    "Graph says that this mailbox is locked",
+    "An administrator unlocks it in the Exchange admin center; the next sync reads it then.",
+)
+_MOVING = Rule(
+    Unserved, "mailbox_moving", "Graph says that this mailbox is being moved", "The next sync after the move reads it."
+)
+
+UNSERVED: Mapping[str, Rule] = {
+    "MailboxNotEnabledForRESTAPI": _NO_MAILBOX,
+    "MailboxNotSupportedForRESTAPI": _NO_MAILBOX,
+    "ErrorNonExistentMailbox": _NO_MAILBOX,
+    "ErrorInvalidUser": _NO_MAILBOX,
+    "ErrorInvalidMailbox": _NO_MAILBOX,
+    "ErrorNoMailbox": _NO_MAILBOX,
+    "ErrorMissingEmailAddress": _NO_MAILBOX,
+    "ErrorInvalidSmtpAddress": _NO_MAILBOX,
+    "ErrorUserNotFound": _NO_MAILBOX,
+    "UserNotFound": _NO_MAILBOX,
+    "Request_ResourceNotFound": _NO_MAILBOX,
+    "ResourceNotFound": _NO_MAILBOX,
+    "ErrorADUserNotFound": _NO_MAILBOX,
+    "MailboxNotHostedInExchangeOnline": _ELSEWHERE,
+    "ErrorMailboxNotHostedInExchangeOnline": _ELSEWHERE,
+    "ErrorMailboxLocked": _LOCKED,
+    "ErrorAccountDisabled": _LOCKED,
+    "ErrorMailboxMoveInProgress": _MOVING,
+}
+"""What a mailbox's calls answer when there is nothing to read there: left out, and the others are read."""
+
+OUT_OF_SCOPE = Rule(
+    Unserved,
+    "out_of_scope",
+    "Graph doesn't let the app read this mailbox",
+    "It is outside the scope of the app's role in Exchange; to have it read, an administrator widens the scope.",
+)
+"""A single mailbox that answers 403 while others may be read."""
 
 STATE_LOST = frozenset({"syncstatenotfound", "syncstateinvalid", "resyncrequired"})
 """Codes, in lower case, that make a stored delta or skip token worthless."""
@@ -116,10 +156,25 @@ class GraphRefusal(Exception):
         """Whether a token is worthless from now on."""
         return self.status == 410 or self.code.lower() in STATE_LOST
 
-    @property
-    def is_without_mailbox(self) -> bool:
-        """Whether the user has no mailbox to read."""
-        return self.status == 404 and self.code in NO_MAILBOX
+    def at_mailbox(self, tenant: str, *, is_first: bool) -> SyncFault:
+        """What it means at a mailbox's own calls; whatever Graph doesn't find at the first one is no mailbox."""
+        mark = self.code or self.status
+        if self.status == 403 and self.code not in UNSERVED:
+            refused = OUT_OF_SCOPE.fault(_VENDOR, mark, tenant)
+            return Unserved(refused.code, refused.sentence, next_step=refused.next_step, when_all=self.fault)
+        rule = UNSERVED.get(self.code) if 400 <= self.status < 500 else None
+        if rule is None and self.status == 404 and is_first:
+            rule = _NO_MAILBOX
+        return self.fault if rule is None else rule.fault(_VENDOR, mark, tenant)
+
+
+def no_folder() -> Unserved:
+    """The end of a mailbox that has none of the folders that are read."""
+    return Unserved(
+        "no_folder",
+        "This mailbox has none of the mail folders that are read.",
+        next_step="Correct the option folders, if other mailboxes lack them too.",
+    )
 
 
 def error_code(body: bytes) -> str:

@@ -13,13 +13,13 @@ import msgspec
 from gtmc_pipelines.connectors.o365 import checkpoint as checkpoints
 from gtmc_pipelines.connectors.o365.api import Mailbox, O365Session
 from gtmc_pipelines.connectors.o365.checkpoint import MOST_KNOWN, FolderState, MailboxState, Phase
-from gtmc_pipelines.connectors.o365.errors import GraphRefusal
+from gtmc_pipelines.connectors.o365.errors import GraphRefusal, no_folder
 from gtmc_pipelines.connectors.o365.folders import ROUND_CAP, FolderReader
 from gtmc_pipelines.connectors.o365.lanes import MOST_AT_ONCE
 from gtmc_pipelines.connectors.o365.messages import Answer, Email, Item, Removal, hashed, items_of
 from gtmc_pipelines.connectors.o365.policy import Policy
 from gtmc_pipelines.connectors.positions import encode
-from gtmc_pipelines.model.errors import Reauthorize, Retry
+from gtmc_pipelines.model.errors import Retry, Unserved
 from gtmc_pipelines.model.phases import SyncMode
 from gtmc_pipelines.model.records import Page, ReadFrom, RejectedRecord, SourceRecord
 
@@ -33,34 +33,26 @@ _Fetched = tuple[FolderState, Answer]
 
 
 def read_mailbox(session: O365Session, start: ReadFrom) -> Iterator[Page]:
-    """Pages of one mailbox. One without Exchange, or out of the app's reach, is a single empty page.
-
-    Raises by whose turn it is; Reauthorize when every mailbox of the directory is out of reach.
-    """
+    """Pages of one mailbox. Raises by whose turn it is: Unserved where there is none, or none in the app's reach."""
     if session.policy.keeps_nothing:  # nothing could be kept, so nothing is asked for
         yield _nothing(start)
         return
+    has_answered = False
     try:
-        yield from _pages(session, start)
+        for page in _pages(session, start):
+            has_answered = True
+            yield page
     except GraphRefusal as refusal:
-        if refusal.is_without_mailbox:
-            session.count("mailboxes_skipped")
-            yield _nothing(start)
-            return
-        if refusal.status != 403:
-            raise refusal.fault from None
-        session.denied.add(start.slice)
-        if session.read_mailboxes == 0 and len(session.denied) >= session.known_mailboxes:
-            raise _all_denied(refusal) from None
-        session.count("mailboxes_out_of_reach")
-        yield _nothing(start)
+        fault = refusal.at_mailbox(session.settings.tenant_id, is_first=not has_answered)
+        if isinstance(fault, Unserved):
+            session.count("mailboxes_out_of_reach" if fault.when_all else "mailboxes_skipped")
+        raise fault from None
 
 
 def _pages(session: O365Session, start: ReadFrom) -> Iterator[Page]:
     mailbox = session.mailbox(start.slice)
     walk = _Walk(session, mailbox, session.policy_for(mailbox), _state_of(session, start))
     yield from walk.pages()
-    session.read_mailboxes += 1
 
 
 @dataclass(slots=True)
@@ -123,6 +115,8 @@ class _Walk:
             known.pop(next(iter(known)))
         self.state = msgspec.structs.replace(self.state, folders=folders, known=known)
         skipped = len(answer.value) - len(records) - len(rejects)
+        if self.state.is_bare:
+            raise no_folder()
         position = encode(self.state)
         if self.state.is_done:
             return Page(records, None, watermark=position, rejects=rejects, skipped=skipped)
@@ -205,8 +199,3 @@ def _nothing(start: ReadFrom) -> Page:
     if start.watermark:
         return Page((), None, watermark=start.watermark)
     return Page((), None, watermark=encode(MailboxState("", start.until, start.until)))
-
-
-def _all_denied(refusal: GraphRefusal) -> Reauthorize:
-    fault = refusal.fault
-    return Reauthorize(fault.code, fault.sentence, next_step=fault.next_step)

@@ -1,19 +1,26 @@
-"""The books of a running segment: what has been counted so far, and how each stream ended."""
+"""The books of a running segment: what has been counted so far, and how each slice and stream ended."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from gtmc_pipelines.model.catalog import Stream
 from gtmc_pipelines.model.counters import Counts
-from gtmc_pipelines.model.errors import SyncFault
+from gtmc_pipelines.model.errors import Broken, Retry, SyncFault, Unserved
 from gtmc_pipelines.model.phases import Phase
-from gtmc_pipelines.storage import sweep
+from gtmc_pipelines.storage import left_out, sweep
 from gtmc_pipelines.storage.batch import BatchTarget
 from gtmc_pipelines.storage.engine import Database
+from gtmc_pipelines.storage.left_out import LeftOut
 from gtmc_pipelines.storage.sync_history import SyncLog, require_sync
 from gtmc_pipelines.storage.sync_logs import add_counts
+from gtmc_pipelines.workflows.activities.slices import LeftOutBefore
 
 FAILED = "failed"
 COMPLETE = "complete"
+
+_KINDS: dict[str, type[Retry] | type[Unserved] | type[Broken]] = {"down": Retry, "unserved": Unserved, "broken": Broken}
+_BROKEN = "broken"
 
 
 class Books:
@@ -26,6 +33,10 @@ class Books:
         log = require_sync(database, tenant_id, sync_log_id)
         self.counts = counts_in(log)
         self._failed = set(failures_in(log))
+        self._connector_id = log.connector_id
+        with database.tenant(tenant_id) as handle:
+            self._left_out = left_out.list_left_out(handle, tenant_id, log.connector_id)
+        self._left_out_now = {(each.stream, each.slice) for each in self._left_out}
 
     def has_failed(self, stream: Stream) -> bool:
         """True for a stream that broke in this sync: its siblings go on without it."""
@@ -36,8 +47,34 @@ class Books:
         total = Counts.of(self.counts.get(stream.name, {})) + counts
         self.counts = {**self.counts, stream.name: total.as_dict()}
 
-    def close(self, stream: Stream, fault: SyncFault | None) -> None:
-        """Note how a stream ended, with the fault's sentence when it broke."""
+    def left_out_before(self) -> dict[str, dict[str, LeftOutBefore]]:
+        """Slices that are left out as this segment begins, by stream and slice."""
+        found: dict[str, dict[str, LeftOutBefore]] = {}
+        for each in self._left_out:
+            of_stream = found.setdefault(each.stream, {})
+            of_stream[each.slice] = LeftOutBefore(_fault_of(each), each.sync_log_id == self._sync_log_id)
+        return found
+
+    def end_slice(self, stream: Stream, key: str, fault: SyncFault | None) -> None:
+        """Note that a slice has been read to its end, or why it is left out of this sync."""
+        if fault is None and (stream.name, key) not in self._left_out_now:
+            return
+        of = (self._tenant_id, self._connector_id, stream.name, key)
+        with self._database.tenant(self._tenant_id) as handle:
+            if fault is None:
+                left_out.take_in(handle, *of)
+                self._left_out_now.discard((stream.name, key))
+                return
+            kind = next((kind for kind, leaf in _KINDS.items() if isinstance(fault, leaf)), _BROKEN)
+            told = {"reason_code": fault.code, "kind": kind, "sentence": str(fault)}
+            left_out.leave_out(handle, *of, sync_log_id=self._sync_log_id, **told)
+            self._left_out_now.add((stream.name, key))
+
+    def close(self, stream: Stream, fault: SyncFault | None, slices: Sequence[str] = ()) -> None:
+        """Note how a stream ended, with the fault's sentence when it broke. `slices` are all a sliced one has."""
+        if slices:
+            with self._database.tenant(self._tenant_id) as handle:
+                left_out.forget_others(handle, self._tenant_id, self._connector_id, stream.name, slices)
         if fault is not None:
             self._failed.add(stream.name)
         with self._database.tenant(self._tenant_id) as handle:
@@ -59,6 +96,10 @@ class Books:
         if swept.deleted:
             self.add(target.stream, Counts(read=swept.deleted, deleted=swept.deleted))
         return swept.refusal
+
+
+def _fault_of(each: LeftOut) -> SyncFault:
+    return _KINDS.get(each.kind, Broken)(each.reason_code, each.sentence)
 
 
 def counts_in(log: SyncLog) -> dict[str, dict[str, int]]:

@@ -12,6 +12,7 @@ from gtmc_pipelines.storage import connector_states, cursors, leases
 from gtmc_pipelines.storage.connector_states import Standing, restore_status, set_status
 from gtmc_pipelines.storage.connectors import get_connector
 from gtmc_pipelines.storage.leases import Held
+from gtmc_pipelines.storage.left_out import put_on_log
 from gtmc_pipelines.storage.o365 import NOT_ACCEPTED, get_config
 from gtmc_pipelines.storage.statements import Handle
 from gtmc_pipelines.storage.sync_history import SyncLog, get_sync
@@ -113,6 +114,7 @@ def _outcome(
 def _close_log(handle: Handle, call: FinalizeRequest, outcome: SyncOutcome, fault: FaultNote | None) -> bool:
     request = call.request
     states = cursors.list_states(handle, request.tenant_id, request.connector_id)
+    put_on_log(handle, request.tenant_id, request.connector_id, outcome.sync_log_id)
     return close_sync_log(
         handle,
         request.tenant_id,

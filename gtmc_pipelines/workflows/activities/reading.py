@@ -1,22 +1,35 @@
-"""Reading: the streams of a connector one after the other, as a flow of batches and stream ends.
+"""Reading: the streams of a connector one after the other, as a flow of batches, slice ends and stream ends.
 
-Runs in a thread of its own (activities.ahead). A stream that breaks ends alone, with its reason;
-what concerns the whole connection (reconnect, quota, transient trouble) ends the flow.
+Runs in a thread of its own (activities.ahead). A stream that breaks ends alone, with its reason, and so does
+a slice of one (activities.slices); what concerns the whole connection (reconnect, quota, transient trouble)
+ends the flow.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from gtmc_pipelines.connectors.contract import Connector
 from gtmc_pipelines.model.catalog import Stream
-from gtmc_pipelines.model.errors import Broken, Defer, GtmcError, Misuse, Reauthorize, Reject, Retry, SyncFault
+from gtmc_pipelines.model.errors import (
+    Broken,
+    Defer,
+    GtmcError,
+    Misuse,
+    Reauthorize,
+    Reject,
+    Retry,
+    SyncFault,
+    Unserved,
+)
 from gtmc_pipelines.model.records import Page
+from gtmc_pipelines.storage.outages import outage_in
 from gtmc_pipelines.workflows.activities.coalesce import coalesce
-from gtmc_pipelines.workflows.activities.positions import Positions, Start
+from gtmc_pipelines.workflows.activities.positions import Positions
+from gtmc_pipelines.workflows.activities.slices import LeftOutBefore, ReadBatch, SliceEnd, SliceWalk
 from gtmc_pipelines.workflows.faults import unexpected
 
 ENDS_THE_SYNC = (Retry, Defer, Reauthorize, Misuse)
@@ -24,20 +37,12 @@ ENDS_THE_SYNC = (Retry, Defer, Reauthorize, Misuse)
 
 
 @dataclass(frozen=True, slots=True)
-class ReadBatch:
-    """Some pages of one slice of a stream, merged, and where their read had started."""
-
-    stream: Stream
-    start: Start
-    page: Page
-
-
-@dataclass(frozen=True, slots=True)
 class StreamEnd:
-    """A stream was read to its end, or broke with `fault`."""
+    """A stream was read to its end, or broke with `fault`. `slices` are all that a sliced one has now."""
 
     stream: Stream
     fault: SyncFault | None = None
+    slices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +50,14 @@ class SegmentEnd:
     """A bound was reached; more is to be read."""
 
 
-Step = ReadBatch | StreamEnd | SegmentEnd
+Step = ReadBatch | SliceEnd | StreamEnd | SegmentEnd
+
+LeftOutByStream = Mapping[str, Mapping[str, LeftOutBefore]]
+"""What is known of slices that were left out before, by stream and slice."""
 
 
 class SegmentBounds:
-    """How much one segment reads: numbers of records and seconds, checked after each batch."""
+    """How much one segment reads: numbers of records and seconds, checked after each batch and slice."""
 
     def __init__(self, records: int, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._records = records
@@ -59,7 +67,12 @@ class SegmentBounds:
     def is_reached_after(self, page: Page) -> bool:
         """Count a batch; True when it was the last one of this segment."""
         self._records -= page.read
-        return self._records <= 0 or self._clock() >= self._deadline
+        return self._records <= 0 or self.is_late
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the segment's time is over."""
+        return self._clock() >= self._deadline
 
 
 def read_streams(
@@ -69,40 +82,67 @@ def read_streams(
     positions: Positions,
     bounds: SegmentBounds,
     prepare: Callable[[Stream], None],
+    left_out: LeftOutByStream | None = None,
 ) -> Iterator[Step]:
     """The steps of one segment; what this sync has read in an earlier one is left out.
 
     `prepare` is called before a stream is asked for anything; what it raises ends the stream as a fault
-    of reading does.
+    of reading does. `left_out` says which slices were left out before: they come last.
 
-    Raises faults of ENDS_THE_SYNC; turns every other one, known or not, into the end of its stream.
+    Raises faults of ENDS_THE_SYNC; turns every other one, known or not, into the end of its slice or stream.
     """
     for stream in streams:
+        members: list[str] = []
         try:
             prepare(stream)
-            for page, start in _pages(connector, session, stream, positions):
-                yield ReadBatch(stream, start, page)
-                if bounds.is_reached_after(page):
+            for step in _steps(connector, session, stream, positions, (left_out or {}).get(stream.name, {}), members):
+                yield step
+                if bounds.is_reached_after(step.page) if isinstance(step, ReadBatch) else bounds.is_late:
                     yield SegmentEnd()
                     return
         except ENDS_THE_SYNC:
             raise
-        except (Broken, Reject) as fault:
-            yield StreamEnd(stream, fault)
+        except (Broken, Reject, Unserved) as fault:
+            yield StreamEnd(stream, fault, tuple(members))
         except GtmcError:
             raise
         except Exception as error:  # noqa: BLE001 - wrapped, logged, and reported as this stream's end
-            yield StreamEnd(stream, unexpected(error, f"reading {stream.connector} {stream.name}"))
+            outage = outage_in(error)
+            if outage is not None:
+                raise outage from None
+            wrapped = unexpected(error, f"reading {stream.connector} {stream.name}")
+            yield StreamEnd(stream, wrapped, tuple(members))
         else:
-            yield StreamEnd(stream)
+            yield StreamEnd(stream, None, tuple(members))
 
 
-def _pages(connector: Connector, session: Any, stream: Stream, positions: Positions) -> Iterator[tuple[Page, Start]]:
-    for part in connector.slices(session, stream):
-        start = positions.start_of(stream, part.key)
-        while start is not None:
-            following = None
-            for page in coalesce(connector.read(session, stream, start.read)):
-                yield page, start
-                following = positions.after(start, page) if page.is_last else None
-            start = following
+def _steps(
+    connector: Connector,
+    session: Any,
+    stream: Stream,
+    positions: Positions,
+    before: Mapping[str, LeftOutBefore],
+    members: list[str],
+) -> Iterator[ReadBatch | SliceEnd]:
+    """The steps of one stream. `members` is filled with the slices a sliced one has."""
+
+    def read(key: str) -> Iterator[ReadBatch]:
+        return _batches(connector, session, stream, positions, key)
+
+    keys = [part.key for part in connector.slices(session, stream)]
+    if stream.is_sliced:
+        members += keys
+        yield from SliceWalk(stream, read, before).steps(keys)
+        return
+    for key in keys:
+        yield from read(key)
+
+
+def _batches(connector: Connector, session: Any, stream: Stream, positions: Positions, key: str) -> Iterator[ReadBatch]:
+    start = positions.start_of(stream, key)
+    while start is not None:
+        following = None
+        for page in coalesce(connector.read(session, stream, start.read)):
+            yield ReadBatch(stream, start, page)
+            following = positions.after(start, page) if page.is_last else None
+        start = following

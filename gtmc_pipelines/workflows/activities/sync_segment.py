@@ -26,17 +26,11 @@ from gtmc_pipelines.workflows.activities.mappers import mappers_of
 from gtmc_pipelines.workflows.activities.open_sync import selected_streams
 from gtmc_pipelines.workflows.activities.positions import Positions, Start
 from gtmc_pipelines.workflows.activities.pulse import WORKER_STOPPING, Pulse
-from gtmc_pipelines.workflows.activities.reading import (
-    ReadBatch,
-    SegmentBounds,
-    SegmentEnd,
-    Step,
-    StreamEnd,
-    read_streams,
-)
+from gtmc_pipelines.workflows.activities.reading import SegmentBounds, SegmentEnd, Step, StreamEnd, read_streams
 from gtmc_pipelines.workflows.activities.replay import replay_target, replayed
 from gtmc_pipelines.workflows.activities.services import Services
 from gtmc_pipelines.workflows.activities.sessions import open_session
+from gtmc_pipelines.workflows.activities.slices import ReadBatch, SliceEnd
 from gtmc_pipelines.workflows.inputs import Beat, SegmentResult, SyncPlan, SyncRequest
 
 _HANDS_OVER = (WORKER_STOPPING, DOMAINS_CHANGED)
@@ -88,6 +82,8 @@ class Segment:
                     return False
                 if isinstance(step, ReadBatch):
                     self._write(step)
+                elif isinstance(step, SliceEnd):
+                    self._books.end_slice(step.stream, step.slice, step.fault)
                 else:
                     self._end(step)
         return True
@@ -104,6 +100,7 @@ class Segment:
                 self._positions,
                 SegmentBounds(services.settings.segment_records, services.settings.segment_seconds),
                 self._compile,
+                self._books.left_out_before(),
             )
         finally:
             session.close()
@@ -152,7 +149,7 @@ class Segment:
             if step.stream.name in self._waiting:
                 self._replay(step.stream)
             fault = self._refused.get(step.stream.name)
-        self._books.close(step.stream, fault)
+        self._books.close(step.stream, fault, step.slices)
 
     def _replay(self, stream: Stream) -> None:
         """Dead letters of earlier syncs whose records this one has not read again are tried once more."""
