@@ -20,8 +20,9 @@ from gtmc_pipelines.cli.mappings_views import Mask, show_changes, show_entries, 
 from gtmc_pipelines.cli.opening import opened
 from gtmc_pipelines.mapping.entry import MappingEntry
 from gtmc_pipelines.model.entities import ENTITIES, Entity
+from gtmc_pipelines.model.errors import Misuse
 from gtmc_pipelines.storage.mappings import reset_mapping, save_mapping
-from gtmc_pipelines.workflows.source_fields import source_fields
+from gtmc_pipelines.workflows.source_fields import FieldCheck, source_fields, unread_fields
 
 group = typer.Typer(help="Field mappings: which source field fills which column.", no_args_is_help=True)
 
@@ -63,10 +64,12 @@ def set_(
     tenant: Tenant, connector: Connector, entity: EntityName, file: File, by: By = None, as_json: AsJson = False
 ) -> None:
     """Save a mapping after checking all of it. The next sync uses it; rows already stored change by `apply`."""
-    with opened() as (_, database):
+    with opened() as (settings, database):
         scope = scope_of(database, tenant, connector)
         kind = scope.entity(entity, must_be_mappable=True)
         entries = read_mapping(file, kind, [stream.name for stream in scope.streams(kind)])
+        checked = unread_fields(settings, database, scope.row, kind, entries, actor=cli_actor())
+        _refuse_unread(checked)
         documented = [entry.as_dict() for entry in entries]
         saved = save_mapping(database, tenant, scope.row.id, kind, documented, actor=acting_for(by))
     if as_json:
@@ -75,6 +78,8 @@ def set_(
     console.print(
         f"[green]✓[/green] {len(entries)} entries saved for {kind}, version {saved.version}.", highlight=False
     )
+    if checked.note:
+        console.print(f"  {checked.note}", highlight=False, markup=False)
     _say_what_is_next(tenant, connector, kind)
 
 
@@ -102,7 +107,14 @@ def fields(tenant: Tenant, connector: Connector, entity: EntityName, as_json: As
         kind = scope.entity(entity)
         found = source_fields(settings, database, scope.row, kind, actor=cli_actor())
     source = [
-        {"name": f.name, "label": f.label, "type": f.type, "required": f.is_required, "custom": f.is_custom}
+        {
+            "name": f.name,
+            "label": f.label,
+            "type": f.type,
+            "required": f.is_required,
+            "custom": f.is_custom,
+            "calculated": f.is_calculated,
+        }
         for f in found
     ]
     target = [
@@ -113,7 +125,8 @@ def fields(tenant: Tenant, connector: Connector, entity: EntityName, as_json: As
         emit_json({"source": source, "target": target})
         return
     title = f"{scope.row.type.label} fields"
-    emit(_in_words(source), ("name", "label", "type", "required", "custom"), as_json=False, title=title)
+    columns = ("name", "label", "type", "required", "custom", "calculated")
+    emit(_in_words(source), columns, as_json=False, title=title)
     emit(_in_words(target), ("name", "type", "required", "description"), as_json=False, title=f"fields of {kind}")
 
 
@@ -179,6 +192,17 @@ def _preview_as_json(tally: Tally, mask: Mask | None) -> dict[str, Any]:
         "rejects": [{"code": code, "field": field, "rows": rows} for (code, field), rows in tally.rejects.items()],
         "changes": shown_changes(tally.samples, mask),
     }
+
+
+def _refuse_unread(checked: FieldCheck) -> None:
+    """Raise Misuse `unread_field` when the mapping names fields that no sync reads."""
+    if checked.problems:
+        listed = "\n".join(f"  {problem}" for problem in checked.problems)
+        raise Misuse(
+            "unread_field",
+            f"The mapping names source fields that no sync reads:\n{listed}",
+            next_step="Nothing was changed. `gtmc mappings fields` lists those the connected user can see.",
+        )
 
 
 def _say_what_is_next(tenant: str, connector: str, entity: Entity) -> None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from gtmc_pipelines.mapping.entry import MappingEntry
 from gtmc_pipelines.model.catalog import Stream
 from gtmc_pipelines.model.connector_types import ConnectorType
 from gtmc_pipelines.model.entities import Entity
-from gtmc_pipelines.model.records import Health, Page, ReadFrom, Slice, SourceField
+from gtmc_pipelines.model.records import Health, Page, ReadFrom, Slice, SourceField, SourceRecord
 from gtmc_pipelines.vault.secret import Secret
 
 Credentials = Mapping[str, Secret]
@@ -80,6 +80,28 @@ class Session(Protocol):
 
     def close(self) -> None:
         """Close connections and end any waiting."""
+        ...
+
+
+Differing = Callable[[Sequence[SourceRecord]], Collection[str]]
+"""Given records with a few fields each, tells the ids of those that are stored with other values."""
+
+
+@runtime_checkable
+class DescribesFields(Protocol):
+    """A connector whose vendor tells which fields a stream has, and which of them change without a stamp."""
+
+    def shown_fields(self, session: Any, stream: Stream) -> Mapping[str, bool]:
+        """Fields a read of the stream takes now; True for calculated ones. Asked of the vendor once a session."""
+        ...
+
+    def recalculated(
+        self, session: Any, stream: Stream, names: Sequence[str], start: ReadFrom, differing: Differing
+    ) -> Iterator[Page]:
+        """Look at the calculated fields `names` of every live record; pages of the whole records that differ.
+
+        Resumable as `read` is; each record is of one moment.
+        """
         ...
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from gtmc_pipelines.model.catalog import STREAMS, CursorKind
+from gtmc_pipelines.model.catalog import CALCULATED_AS_OF, STREAMS, CursorKind
 from gtmc_pipelines.model.connector_types import ConnectorType
 from gtmc_pipelines.model.counters import Counts
 from gtmc_pipelines.model.phases import SyncMode, Trigger
@@ -47,6 +47,7 @@ class SyncFacts:
     completed_at: datetime | None = None
     is_renormalized: bool = False  # canonical rows were made from raw ones; no vendor was called
     is_replay: bool = False  # the same for dead letters alone
+    calculated: Mapping[str, str] = field(default_factory=dict)  # by stream: as of when its calculated fields are
 
     def total_of(self, streams: tuple[str, ...]) -> Counts:
         """The sheets of these streams added up."""
@@ -82,6 +83,7 @@ def facts_of(log: SyncLog, *, url: str) -> SyncFacts:
         completed_at=log.completed_at,
         is_renormalized=log.trigger in (Trigger.RENORMALIZE, Trigger.REPLAY),
         is_replay=log.trigger == Trigger.REPLAY,
+        calculated=_calculated(log.cursor_after),
     )
 
 
@@ -90,6 +92,12 @@ def _watermarks(connector: ConnectorType, cursor: str | None) -> dict[str, str]:
     plain = {stream.name for stream in STREAMS[connector] if stream.cursor_kind is not CursorKind.TOKEN}
     marks: dict[str, object] = json.loads(cursor) if cursor else {}
     return {stream: mark for stream, mark in marks.items() if stream in plain and isinstance(mark, str)}
+
+
+def _calculated(cursor: str | None) -> dict[str, str]:
+    marks: dict[str, object] = json.loads(cursor) if cursor else {}
+    ending = CALCULATED_AS_OF
+    return {key.removesuffix(ending): str(mark) for key, mark in marks.items() if key.endswith(ending) and mark}
 
 
 def materialization(key: dg.AssetKey, facts: SyncFacts, streams: tuple[str, ...]) -> dg.AssetMaterialization:
@@ -124,6 +132,12 @@ def sync_metadata(facts: SyncFacts, streams: tuple[str, ...]) -> Metadata:
     watermarks = [f"{s}: {facts.watermarks[s][:_LONGEST_WATERMARK]}" for s in streams if facts.watermarks.get(s)]
     if watermarks:
         found["next_incremental_from"] = dg.MetadataValue.text("; ".join(watermarks))
+    as_of = [moment for stream in streams if (moment := _moment(facts.calculated.get(stream))) is not None]
+    if as_of:
+        found["calculated_fields_as_of"] = dg.MetadataValue.timestamp(min(as_of))
+        if facts.completed_at is not None:
+            age = max(0.0, (facts.completed_at - min(as_of)).total_seconds())
+            found["calculated_fields_age_hours"] = dg.MetadataValue.float(round(age / 3600, 2))
     if total.failed:
         found["dead_letters"] = dg.MetadataValue.md(
             f"{total.failed:,} failed records. List them: "

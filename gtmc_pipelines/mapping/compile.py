@@ -40,7 +40,8 @@ _PARSERS: dict[Kind, Callable[[str], Any]] = {
 class CompiledMapping:
     """A RowMapper for one entity and one stream. Pure, and safe to share between threads.
 
-    `source` is the generated function's text, for people who want to see what runs.
+    `source` is the generated function's text, for people who want to see what runs; `reads` are the
+    source fields (dotted paths) it makes the row of.
     """
 
     __slots__ = (
@@ -53,6 +54,7 @@ class CompiledMapping:
         "entity",
         "external_id_prefix",
         "fingerprint",
+        "reads",
         "source",
         "table",
     )
@@ -65,6 +67,8 @@ class CompiledMapping:
         self.fingerprint = fingerprint
         self._kinds = tuple(step.kind for step in steps)
         self._sources = tuple(step.source for step in steps)
+        named = [step.expression.named for step in steps if step.expression is not None]
+        self.reads = frozenset({source for source in self._sources if source}.union(*named))
         self._row, fields, self.source = generate(steps)
         self._fast, self._patient = decoder(fields)
 

@@ -48,10 +48,11 @@ class Expression:
     """A compiled custom transform; safe to share between threads.
 
     `fields` are the top-level fields of the record it reads: empty for none, None for the whole
-    record. `is_constant` ones read nothing, and give the same for every record.
+    record; `named` are those it spells out. `is_constant` ones read nothing, and give the same for
+    every record.
     """
 
-    __slots__ = ("_direct", "_limits", "_program", "fields", "is_constant", "source", "uses_value")
+    __slots__ = ("_direct", "_limits", "_program", "fields", "is_constant", "named", "source", "uses_value")
 
     def __init__(self, source: str) -> None:
         _check_size(source)
@@ -67,6 +68,7 @@ class Expression:
         names = {"value", "record"}.intersection(self._program.variables())
         self.source = source
         self.uses_value = "value" in names
+        self.named = frozenset(match.group(1) for match in _RECORD.finditer(bare) if match.group(1))
         self.fields = _fields(bare) if "record" in names else ()
         self.is_constant = not names
 

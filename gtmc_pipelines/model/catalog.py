@@ -71,6 +71,9 @@ def _streams(
     )
 
 
+CALCULATED_AS_OF = ".calculated"
+"""Follows a stream's name in a connector's `last_sync_cursor`: as of when its calculated fields are."""
+
 _E, _C, _D = Entity, CursorKind, DeleteDetection
 
 STREAMS: dict[ConnectorType, tuple[Stream, ...]] = {

@@ -40,7 +40,9 @@ class Page:
 
     `checkpoint` lets the same read go on right after this page; it is stored in the transaction
     that writes the page. On the last page it is None and `watermark` says where the next
-    incremental sync starts. `skipped` counts records the connector read and rightly left out.
+    incremental sync starts. `skipped` counts records the connector read and rightly left out. `fields`
+    names the source fields its records have, or would have if they were filled; None where the vendor
+    doesn't tell.
     """
 
     records: Sequence[SourceRecord]
@@ -48,6 +50,7 @@ class Page:
     watermark: str | None = None
     rejects: Sequence[RejectedRecord] = ()
     skipped: int = 0
+    fields: frozenset[str] | None = None
 
     @property
     def is_last(self) -> bool:
@@ -91,13 +94,17 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class SourceField:
-    """A field a vendor offers, for mapping screens and drift checks."""
+    """A field a vendor offers, for mapping screens and drift checks.
+
+    The value of a calculated one changes without its record's change time: formulas, roll-ups.
+    """
 
     name: str
     label: str
     type: str
     is_required: bool = False
     is_custom: bool = False
+    is_calculated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

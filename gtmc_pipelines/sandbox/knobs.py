@@ -111,10 +111,15 @@ class Knobs:
 
     def standing(self, fault: str, vendor: str, org: str | None = None) -> Knob | None:
         """A knob that is simply on (clock skew, for one), without taking a chance."""
-        for knob in self._knobs:
-            if knob.fault == fault and knob.vendor in (None, vendor) and knob.org in (None, org):
-                return knob
-        return None
+        return next(iter(self.all_standing(fault, vendor, org)), None)
+
+    def all_standing(self, fault: str, vendor: str, org: str | None = None) -> list[Knob]:
+        """All knobs of a fault that are simply on, in the order they were set."""
+        return [
+            knob
+            for knob in self._knobs
+            if knob.fault == fault and knob.vendor in (None, vendor) and knob.org in (None, org)
+        ]
 
     def _parse(self, wish: Mapping[str, Any]) -> Knob:
         fault = wish.get("fault")

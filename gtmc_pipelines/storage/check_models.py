@@ -83,14 +83,33 @@ SELECT d.tenant_id, d.stream, d.reason_code, count(*) AS letters
  WHERE c.type = %(type)s AND c.status <> 'disconnected' AND d.replayed_at IS NULL
  GROUP BY d.tenant_id, d.stream, d.reason_code
 """
-# The highest ids by the primary key: no other order is cheap on a large extract, and most vendors' ids grow.
+# Records the last sync read, which it has noted; besides, the highest ids by the primary key: no other order is
+# cheap on a large extract, and most vendors' ids grow.
 _SAMPLE = """
-WITH sample AS MATERIALIZED (
-     SELECT payload, extracted_at, sync_log_id FROM {table}
-      WHERE tenant_id = %(tenant_id)s AND NOT deleted ORDER BY external_id DESC LIMIT %(records)s)
+WITH noted AS MATERIALIZED (
+     SELECT jsonb_array_elements_text(f.sample) AS external_id FROM stream_fields f
+       JOIN connectors c ON c.tenant_id = f.tenant_id AND c.id = f.connector_id
+      WHERE f.tenant_id = %(tenant_id)s AND f.stream = %(stream)s AND c.type = %(type)s),
+last_sync AS MATERIALIZED (
+     SELECT external_id, payload, extracted_at, sync_log_id FROM {table}
+      WHERE tenant_id = %(tenant_id)s AND NOT deleted AND external_id = ANY (ARRAY(SELECT external_id FROM noted))),
+highest AS MATERIALIZED (
+     SELECT external_id, payload, extracted_at, sync_log_id FROM {table}
+      WHERE tenant_id = %(tenant_id)s AND NOT deleted ORDER BY external_id DESC LIMIT %(records)s),
+sample AS MATERIALIZED (
+"""
+_PRESENT = """
+     SELECT payload, extracted_at, sync_log_id FROM last_sync
+      UNION ALL SELECT payload, extracted_at, sync_log_id FROM highest WHERE NOT EXISTS (SELECT FROM last_sync))
+"""
+_BOTH = """
+     SELECT payload, extracted_at, sync_log_id FROM last_sync
+      UNION ALL SELECT h.payload, h.extracted_at, h.sync_log_id FROM highest h
+                 WHERE h.external_id <> ALL (ARRAY(SELECT external_id FROM last_sync)))
 """
 _PRESENCE = (
     _SAMPLE
+    + _PRESENT
     + """
 SELECT asked.path, count(sample.payload) AS records,
        count(*) FILTER (WHERE coalesce(sample.payload #> string_to_array(asked.path, '.'), 'null') <> 'null') AS filled
@@ -100,6 +119,7 @@ SELECT asked.path, count(sample.payload) AS records,
 )
 _SHAPE = (
     _SAMPLE
+    + _BOTH
     + """,
 newest AS (SELECT sync_log_id FROM sample ORDER BY extracted_at DESC LIMIT 1),
 sized AS (SELECT payload, sync_log_id IS NOT DISTINCT FROM (SELECT sync_log_id FROM newest) AS is_new FROM sample)
@@ -201,19 +221,28 @@ def open_letters(database: Database, type: ConnectorType) -> list[OpenLetters]:
 
 
 def field_presence(database: Database, tenant_id: str, stream: Stream, paths: Sequence[str]) -> list[Presence]:
-    """How often these source fields (dotted paths) are filled in a sample of a tenant's raw extract."""
+    """How often these source fields (dotted paths) are filled in a sample of what a tenant's last sync read."""
     if not paths:
         return []
-    values = {"tenant_id": tenant_id, "records": SAMPLE_RECORDS, "paths": list(paths)}
+    values = _sampled(tenant_id, stream) | {"paths": list(paths)}
     with database.tenant(tenant_id) as connection:
         return [Presence(**found) for found in rows(connection, _on(stream, _PRESENCE), values)]
 
 
 def field_kinds(database: Database, tenant_id: str, stream: Stream) -> list[FieldKind]:
     """Top-level fields of a sample of a tenant's raw extract with their JSON types, newest sync apart from the rest."""
-    values = {"tenant_id": tenant_id, "records": SAMPLE_RECORDS}
+    values = _sampled(tenant_id, stream)
     with database.tenant(tenant_id) as connection:
         return [FieldKind(**found) for found in rows(connection, _on(stream, _SHAPE), values)]
+
+
+def _sampled(tenant_id: str, stream: Stream) -> dict[str, object]:
+    return {
+        "tenant_id": tenant_id,
+        "records": SAMPLE_RECORDS,
+        "stream": stream.name,
+        "type": stream.connector.value,
+    }
 
 
 def _on(stream: Stream, statement: str) -> sql.Composed:

@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 
 from gtmc_pipelines.model.connector_types import ConnectorStatus
 from gtmc_pipelines.model.errors import Misuse
-from gtmc_pipelines.storage import audit, credentials, leases
+from gtmc_pipelines.storage import audit, credentials, leases, stream_fields
 from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines.storage.statements import Handle, Row, row, rows, run
 
@@ -235,6 +235,7 @@ def start_over(handle: Handle, tenant_id: str, connector_id: str) -> None:
     run(handle, "UPDATE connectors SET last_sync_cursor = NULL" + _CHANGED, values)
     run(handle, "DELETE FROM stream_cursors WHERE tenant_id = %(tenant_id)s AND connector_id = %(id)s", values)
     run(handle, "DELETE FROM left_out_slices WHERE tenant_id = %(tenant_id)s AND connector_id = %(id)s", values)
+    stream_fields.clear_fields(handle, tenant_id, connector_id)
 
 
 def _before(handle: Handle, tenant_id: str, connector_id: str) -> Row:

@@ -22,6 +22,10 @@ ON CONFLICT (tenant_id, connector_id, stream, slice) DO UPDATE
 """
 
 
+CALCULATED = "~calculated"
+"""No slice of the vendor: the cursor of the daily look at a stream's calculated fields."""
+
+
 @dataclass(frozen=True, slots=True)
 class StreamState:
     """State of a stream (or slice).

@@ -14,7 +14,7 @@ from psycopg import sql
 
 from gtmc_pipelines.model.catalog import STREAMS, Stream
 from gtmc_pipelines.model.entities import ENTITIES, Entity
-from gtmc_pipelines.storage import audit, leases, tombstones
+from gtmc_pipelines.storage import audit, leases, stream_fields, tombstones
 from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines.storage.landing import UNMAPPED
 from gtmc_pipelines.storage.person_search import Column, Person, mentions_in, text_columns
@@ -93,6 +93,8 @@ class _Erasure:
             self._until_done(entity)
         for stream in _STREAMS:
             self._raw(stream)
+        with self._database.tenant(self._tenant_id) as handle:
+            stream_fields.forget_samples(handle, self._tenant_id)
         for table in _FORGOTTEN:
             self._forget(table)
         for entity in Entity:

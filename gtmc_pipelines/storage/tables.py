@@ -221,6 +221,20 @@ left_out_slices = Table(
     moment("last_seen_at", now=True),
 )
 
+stream_fields = Table(
+    "stream_fields",
+    METADATA,
+    Column("tenant_id", Text, primary_key=True),
+    Column("connector_id", Text, primary_key=True),
+    Column("stream", Text, primary_key=True),
+    document("offered", "[]"),  # names of the fields the last sync read
+    document("shares", "{}"),  # of vendors that describe nothing: how filled mapped fields were
+    document("hidden", "{}"),  # mapped fields no longer shown, and since when
+    document("sample", "[]"),  # ids of some records of the last sync that had any
+    moment("seen_at"),
+    moment("updated_at", now=True),
+)
+
 dead_letters = Table(
     "dead_letters",
     METADATA,

@@ -18,7 +18,19 @@ from gtmc_pipelines.model.connector_types import ConnectorType
 from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines_tests.acceptance.site import Change, Site
 
-__all__ = ["Change", "Connected", "Exempt", "Fault", "Late", "Rate", "Site", "StreamCase", "Subject", "Wish"]
+__all__ = [
+    "Change",
+    "Connected",
+    "Exempt",
+    "Fault",
+    "HiddenField",
+    "Late",
+    "Rate",
+    "Site",
+    "StreamCase",
+    "Subject",
+    "Wish",
+]
 
 Wish = Mapping[str, Any]
 """A knob of the sandbox without `org` and `path`: `{"fault": "cursor_loop"}`. `count` and `after` as for knobs."""
@@ -67,6 +79,22 @@ class Rate:
 
 
 @dataclass(frozen=True)
+class HiddenField:
+    """A mapped field that vanishes from a stream by the knob `wish`.
+
+    `name` is what we call it; `column` of `table` is made of it, and loses `member` when that is given.
+    """
+
+    stream: str
+    name: str
+    wish: Wish
+    table: str
+    column: str
+    member: str = ""
+    needs_full: bool = False  # an incremental sync reads too few of the records that are stored
+
+
+@dataclass(frozen=True)
 class StreamCase:
     """One stream of the catalog in front of the imitated vendor.
 
@@ -104,6 +132,7 @@ class Subject:
     - `expired`: knobs after which the credentials are refused for good (on any path).
     - `consent`: what a tenant must agree to before a sync (Office 365).
     - `prepare`: more to do to the vendor after each reset, if anything.
+    - `wide`: knobs that give every record 800 more fields; `hidden`: a mapped field that can vanish.
     - `ways`: other ways to read the same (a bulk API, a second profile), by name, as options.
     """
 
@@ -114,6 +143,8 @@ class Subject:
     faults: Mapping[Fault, Wish | Exempt]
     expired: tuple[Wish, ...]
     rate: Rate | Exempt
+    wide: tuple[Wish, ...] | Exempt
+    hidden: HiddenField | Exempt
     environment: Callable[[Site], Mapping[str, Any]] = lambda site: {}
     consent: Callable[[Database, str, Site], None] | None = None
     prepare: Callable[[Site], None] | None = None

@@ -13,6 +13,7 @@ from gtmc_pipelines_tests.acceptance.subject import (
     Connected,
     Exempt,
     Fault,
+    HiddenField,
     Late,
     Rate,
     Site,
@@ -95,5 +96,7 @@ SUBJECT = Subject(
         Fault.HUGE_RECORD: {"fault": "huge_record", "bytes": 1_200_000, "count": 1},
     },
     expired=({"fault": "expired_key"},),
+    wide=({"fault": "extra_field", "field": "an_attribute_of_forty_characters", "fields": 800},),
+    hidden=HiddenField("people", "attributes.title", {"fault": "dropped_field", "field": "title"}, "people", "title"),
     rate=Rate(8, 1.0, {"requests_per_second": 8}),
 )

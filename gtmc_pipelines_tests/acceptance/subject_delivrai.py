@@ -13,6 +13,7 @@ from gtmc_pipelines_tests.acceptance.subject import (
     Connected,
     Exempt,
     Fault,
+    HiddenField,
     Late,
     Rate,
     Site,
@@ -71,5 +72,9 @@ SUBJECT = Subject(
         Fault.UNKNOWN_FIELD: {"fault": "extra_field"},
     },
     expired=({"fault": "refused_key"},),
+    wide=Exempt("Delivr.ai's records have the members of its contract: a customer can't add one."),
+    hidden=HiddenField(
+        "company_enrichment", "industry", {"fault": "dropped_field", "field": "industry"}, "accounts", "industry"
+    ),
     rate=Rate(8, 1.0, {"requests_per_second": 8, "limit": 20}),
 )

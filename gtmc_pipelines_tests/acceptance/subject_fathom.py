@@ -13,6 +13,7 @@ from gtmc_pipelines_tests.acceptance.subject import (
     Connected,
     Exempt,
     Fault,
+    HiddenField,
     Late,
     Rate,
     Site,
@@ -35,7 +36,7 @@ def _connect(site: Site) -> Connected:
 
 SUBJECT = Subject(
     type=ConnectorType.FATHOM,
-    sizes={"meetings": 45, "transcript_bytes": 1_500},
+    sizes={"meetings": 60, "transcript_bytes": 1_500},
     environment=_environment,
     connect=_connect,
     streams=(
@@ -58,6 +59,15 @@ SUBJECT = Subject(
         Fault.HUGE_RECORD: {"fault": "huge_transcript", "bytes": 1_200_000, "count": 1},
     },
     expired=({"fault": "key_refused"},),
+    wide=Exempt("Fathom's meetings have the members of its contract: a customer can't add one."),
+    hidden=HiddenField(
+        "meetings",
+        "default_summary.markdown_formatted",
+        {"fault": "dropped_field", "field": "default_summary"},
+        "fathom_meetings",
+        "summary",
+        needs_full=True,
+    ),
     rate=Rate(3, 3.0, {"heavy_rate_limit": 3, "rate_seconds": 3}, path="/meetings"),
     ways={"recordings": {"include_mode": "recordings"}},
 )

@@ -11,7 +11,18 @@ from gtmc_pipelines.sandbox.o365.people import People
 from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines.storage.o365 import accept_dpa, set_domains
 from gtmc_pipelines.vault.secret import Secret
-from gtmc_pipelines_tests.acceptance.subject import Change, Connected, Fault, Late, Rate, Site, StreamCase, Subject
+from gtmc_pipelines_tests.acceptance.subject import (
+    Change,
+    Connected,
+    Exempt,
+    Fault,
+    HiddenField,
+    Late,
+    Rate,
+    Site,
+    StreamCase,
+    Subject,
+)
 
 SIZES = {"mailboxes": 2, "mailbox_messages": 40, "mailbox_copies": 0}  # no copies: each record is met once
 SEED = 7
@@ -66,5 +77,15 @@ SUBJECT = Subject(
         Fault.HUGE_RECORD: {"fault": "huge_record", "bytes": 1_200_000, "count": 1},
     },
     expired=({"fault": "app_unknown"},),
+    wide=Exempt("Graph sends what the constant select names, of messages nobody can add fields to."),
+    hidden=HiddenField(
+        "email_metadata",
+        "conversationId",
+        {"fault": "dropped_field", "field": "conversationId"},
+        "activities",
+        "properties",
+        "conversation_id",
+        needs_full=True,
+    ),
     rate=Rate(4, 1.0, {"mailbox_requests": 4, "mailbox_seconds": 1}, path=rf"/users(/|\('){_PEOPLE.user(0).id}"),
 )

@@ -8,7 +8,17 @@ from typing import Any
 
 from gtmc_pipelines.model.connector_types import ConnectorType
 from gtmc_pipelines.vault.secret import Secret
-from gtmc_pipelines_tests.acceptance.subject import Change, Connected, Exempt, Fault, Late, Site, StreamCase, Subject
+from gtmc_pipelines_tests.acceptance.subject import (
+    Change,
+    Connected,
+    Exempt,
+    Fault,
+    HiddenField,
+    Late,
+    Site,
+    StreamCase,
+    Subject,
+)
 from gtmc_pipelines_tests.connectors.salesforce_scene import Org
 
 INSIDE_THE_OVERLAP = timedelta(minutes=9)
@@ -64,6 +74,12 @@ SUBJECT = Subject(
         Fault.HUGE_RECORD: {"fault": "huge_record", "bytes": 1_200_000, "count": 1},
     },
     expired=({"fault": "expired_session"}, {"fault": "revoke_grant"}),
+    wide=tuple(
+        {"fault": "custom_fields", "object": kind, "fields": 800, "length": 40} for kind in ("Account", "Lead", "Task")
+    ),
+    hidden=HiddenField(
+        "contacts", "Title", {"fault": "hidden_field", "object": "Contact", "field": "Title"}, "people", "title"
+    ),
     ways={"bulk": {"bulk_threshold": 0, "bulk_page_records": 200}},
     rate=Exempt("Salesforce counts requests a day, not a second; a used-up day is the error table's `api_quota`."),
 )

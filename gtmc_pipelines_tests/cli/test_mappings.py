@@ -17,12 +17,13 @@ from gtmc_pipelines.model.connector_types import ConnectorStatus
 from gtmc_pipelines.model.entities import ENTITIES, Entity
 from gtmc_pipelines.model.errors import Misuse
 from gtmc_pipelines.settings import load_settings
-from gtmc_pipelines.storage import audit
+from gtmc_pipelines.storage import audit, stream_fields
 from gtmc_pipelines.storage.connector_states import set_options, set_status
 from gtmc_pipelines.storage.connectors import add_connector
 from gtmc_pipelines.storage.credentials import StoredCredentials
 from gtmc_pipelines.storage.mappings import get_mapping
 from gtmc_pipelines.storage.statements import rows
+from gtmc_pipelines.storage.stream_fields import StreamFields
 from gtmc_pipelines.vault.secret import Secret
 from gtmc_pipelines.workflows.composition import key_ring
 from gtmc_pipelines_tests.cli.mapping_scene import MappingScene, custom
@@ -207,6 +208,45 @@ def test_fields_come_live_from_the_vendor_with_the_targets_beside(described: Map
     assert "Salesforce fields" in table
     assert "annualRevenue" in table
     assert json.dumps(found).count("token") == 0
+
+
+def test_calculated_fields_are_marked(described: MappingScene) -> None:
+    names = {field["name"]: field for field in described.asked("fields", "--entity", "person")["source"]}
+    assert names["Account_Employees__c"]["calculated"]
+    assert not names["LastName"]["calculated"]
+    assert "calculated" in described.done("fields", "--entity", "person").stdout
+
+
+def test_a_field_no_sync_reads_is_refused_with_near_names(described: MappingScene) -> None:
+    described.done(
+        "set", "--entity", "opportunity", "--file", described.file(described.asked("show", "-e", "opportunity"))
+    )
+    entries = described.person(email={"sourceField": "Emial"}, title=custom("coalesce(record.Persona_c, value)"))
+    error = described.refused("set", "--entity", "person", "--file", described.file(entries))
+    assert error.code == "unread_field"
+    assert "entry 3, email: no sync reads 'Emial'. Did you mean Email" in error.sentence
+    assert "no sync reads 'Persona_c'. Did you mean Persona__c?" in error.sentence
+    assert "Nothing was changed" in error.next_step
+    assert described.asked("show")[1]["is_default"], "nothing was saved"
+    own = described.person(title={"sourceField": "Rating", "stream": "contacts"})
+    assert "'Rating'" in described.refused("set", "--entity", "person", "--file", described.file(own)).sentence
+    described.done(
+        "set", "-e", "person", "--file", described.file(described.person(title={"sourceField": "Persona__c"}))
+    )
+
+
+def test_a_mapping_of_a_connector_that_is_not_connected_is_saved_unchecked_and_says_so(mapped: MappingScene) -> None:
+    said = mapped.done(
+        "set", "-e", "person", "--file", mapped.file(mapped.person(title={"sourceField": "Any__c"}))
+    ).stdout
+    assert "could not be asked for, so they were not checked" in " ".join(said.split())
+    assert "is not connected" in " ".join(said.split())
+    known = StreamFields(frozenset({"Id", "LastName", "Any__c"}))
+    for stream in ("contacts", "leads"):
+        with mapped.database.tenant(mapped.tenant) as handle:
+            stream_fields.save(handle, mapped.tenant, mapped.row.id, stream, known)
+    file = mapped.file(mapped.person(title={"sourceField": "Any_c"}))
+    assert "Any__c" in mapped.refused("set", "-e", "person", "--file", file).sentence
 
 
 def test_a_fixed_entity_is_shown_and_its_mapping_is_not_to_be_changed(mapped: MappingScene) -> None:

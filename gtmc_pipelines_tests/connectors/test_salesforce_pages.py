@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gtmc_pipelines.connectors.salesforce import bulk_pages, rest_pages
 from gtmc_pipelines.connectors.salesforce.api import BulkPage, FieldInfo
-from gtmc_pipelines.connectors.salesforce.streams import WANTED, selected_fields, selection_of
+from gtmc_pipelines.connectors.salesforce.streams import OBJECTS, selected_fields, selection_of
 from gtmc_pipelines.model.errors import Broken, Retry
 
 TYPES = {
@@ -144,7 +144,7 @@ def test_a_number_that_is_none_stays_text() -> None:
     assert b'"NumberOfEmployees":"12,5","AnnualRevenue":1e5' in record.payload
 
 
-def test_fields_are_wanted_ones_the_org_has_then_custom_ones() -> None:
+def test_fields_are_all_the_user_sees_but_compound_ones_and_text_of_activities() -> None:
     described = (
         FieldInfo("Zeta__c", "double", custom=True),
         FieldInfo("Id", "id"),
@@ -158,7 +158,14 @@ def test_fields_are_wanted_ones_the_org_has_then_custom_ones() -> None:
         FieldInfo("Alpha__c", "string", custom=True),
     )
     fields = selected_fields("tasks", described)
-    assert [field.name for field in fields] == ["Id", "SystemModstamp", "Subject", "Zeta__c", "Alpha__c"]
+    assert [field.name for field in fields] == [
+        "Id",
+        "SystemModstamp",
+        "Zeta__c",
+        "Subject",
+        "Unheard",
+        "Alpha__c",
+    ]
     assert selection_of("tasks", fields).stamp == "SystemModstamp"
 
 
@@ -170,10 +177,8 @@ def test_older_objects_are_read_by_their_next_best_stamp() -> None:
     assert caught.value.code == "object_not_readable"
 
 
-def test_no_stream_asks_for_text_of_activities_or_compound_fields() -> None:
-    for stream in ("tasks", "events"):
-        assert "Description" not in WANTED[stream].split()
-    for wanted in WANTED.values():
-        names = wanted.split()
-        assert len(names) == len(set(names))
-        assert not any(name.endswith("Address") for name in names)
+def test_only_activities_keep_their_description() -> None:
+    described = (FieldInfo("Id", "id"), FieldInfo("Description", "textarea"), FieldInfo("BillingAddress", "address"))
+    names = {stream: [field.name for field in selected_fields(stream, described)] for stream in OBJECTS}
+    assert {stream for stream, found in names.items() if "Description" not in found} == {"tasks", "events"}
+    assert not any("BillingAddress" in found for found in names.values())

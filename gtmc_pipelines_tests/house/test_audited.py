@@ -16,7 +16,7 @@ NOT_ADMINISTRATION = {
     **dict.fromkeys(
         (
             *("batch_transaction", "batch_writer", "bookkeeping", "canonical", "cursors", "dead_letters", "landing"),
-            *("leases", "left_out", "letter_replay", "renormalize", "staging", "sweep", "sync_logs"),
+            *("leases", "left_out", "letter_replay", "renormalize", "staging", "stream_fields", "sweep", "sync_logs"),
         ),
         "What a sync does is kept in its own log; its start, its cancel and what frees it are audited.",
     ),

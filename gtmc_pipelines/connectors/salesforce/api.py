@@ -10,7 +10,7 @@ import json
 import re
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import msgspec
 import requests
@@ -23,6 +23,7 @@ from gtmc_pipelines.connectors.error_rules import outside_contract
 from gtmc_pipelines.connectors.http import Clock, Sleep, VendorSession, utc_now
 from gtmc_pipelines.connectors.retry import is_maintenance_page
 from gtmc_pipelines.connectors.salesforce import auth
+from gtmc_pipelines.connectors.salesforce.composite import MOST_URI_BYTES, composite_of, unfold
 from gtmc_pipelines.connectors.salesforce.error_table import ORG_MOVED
 from gtmc_pipelines.connectors.salesforce.errors import VENDOR, error_code, fault_of
 from gtmc_pipelines.model.errors import Broken
@@ -32,6 +33,9 @@ DEFAULT_API_VERSION = "66.0"
 _API_VERSION = re.compile(r"[0-9]{2,3}\.0")
 _USAGE = re.compile(r"(?<![\w-])api-usage=(\d+)/(\d+)")  # searched: the header has three variants by now
 _JOB_ID = re.compile(r"[A-Za-z0-9]{15,18}")
+_UNSTAMPED = frozenset({"LastActivityDate", "LastViewedDate", "LastReferencedDate"}) | frozenset(
+    {"HasOpenActivity", "HasOverdueTask"}
+)
 _TRANSIENT_CODES = frozenset({"TXN_SECURITY_METERING_ERROR", "UNABLE_TO_LOCK_ROW"})
 
 
@@ -101,6 +105,11 @@ class SalesforceHttp(VendorSession):
             self.serve_plainly(parts.netloc)
         return parts.netloc
 
+    def _read_body(self, response: requests.Response, call: str) -> None:
+        super()._read_body(response, call)
+        if call.endswith("/composite"):
+            unfold(response)
+
     def _sent_with_token(self, request: requests.PreparedRequest, kwargs: dict[str, Any]) -> requests.Response:
         parts, netloc = urlsplit(request.url or ""), urlsplit(self.instance_url).netloc
         if parts.netloc == self._first_netloc != netloc:  # simple-salesforce knows the old host only
@@ -140,6 +149,12 @@ class FieldInfo(msgspec.Struct, frozen=True):
     custom: bool = False
     nillable: bool = True
     defaultedOnCreate: bool = False
+    calculated: bool = False
+
+    @property
+    def is_unstamped(self) -> bool:
+        """True when its value changes while the record's stamps don't: formulas, roll-ups, what follows activities."""
+        return self.calculated or self.name in _UNSTAMPED
 
 
 class _Version(msgspec.Struct):
@@ -199,9 +214,17 @@ class SalesforceSession(Conversation[SalesforceHttp]):
         )
 
     def query(self, soql: str, *, page_records: int = 2000, include_deleted: bool = True) -> bytes:
-        """First page of a query, `queryAll` unless told otherwise."""
-        body: bytes = self._sf.query(soql, include_deleted=include_deleted, headers=_batch_size(page_records))
-        return body
+        """First page of a query of any length, `queryAll` unless told otherwise.
+
+        A long one goes in the body of a Composite request: no address grows with the org's schema or a list of ids.
+        """
+        path = f"/services/data/v{self._sf.sf_version}/query{'All' if include_deleted else ''}"
+        address = f"{path}?{urlencode({'q': soql})}"
+        headers = _batch_size(page_records)
+        if len(self.http.instance_url) + len(address) <= MOST_URI_BYTES:
+            body: bytes = self._sf.query(soql, include_deleted=include_deleted, headers=headers)
+            return body
+        return self.http.post(f"{self.base_url}/composite", json=composite_of(address, headers)).content
 
     def query_more(self, next_path: str, *, page_records: int = 2000) -> bytes:
         """A further page by its (checked) `nextRecordsUrl`."""

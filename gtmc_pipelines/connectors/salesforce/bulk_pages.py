@@ -73,14 +73,15 @@ def read_bulk(
         raise
     while True:
         records, rejects = records_of(page, types, selection.stamp)
+        fields = frozenset(next(csv.reader(_lines(page.text)), selection.fields))  # the job may be an older read's
         if not page.next_locator:
-            yield Page(records, None, watermark=literal(until), rejects=rejects)
+            yield Page(records, None, literal(until), rejects, fields=fields)
             return
         locator = page.next_locator
         if locator in seen:
             raise Broken("cursor_loop", "Salesforce's Bulk results lead back to a page already read.")
         seen.add(locator)
-        yield Page(records, encode(BulkCheckpoint(start.job_id, locator)), rejects=rejects)
+        yield Page(records, encode(BulkCheckpoint(start.job_id, locator)), rejects=rejects, fields=fields)
         page = session.job_results(selection.object_name, start.job_id, locator, page_records)
 
 

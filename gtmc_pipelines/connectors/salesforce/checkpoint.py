@@ -15,12 +15,16 @@ _NEXT_PATH = re.compile(r"/services/data/v[0-9]{2,3}\.[0-9]/query(?:All)?/[A-Za-
 
 
 class RestCheckpoint(msgspec.Struct, tag="rest", tag_field="kind", frozen=True, omit_defaults=True):
-    """The next page's path, and the last record's position for when that path has expired."""
+    """The next page's path, and the last record's position for when that path has expired.
+
+    With `parts` above 1 the select list was too much for one query: pages hold its first part.
+    """
 
     next_path: str | None = None
     stamp: datetime | None = None
     record_id: str = ""
     limit: int | None = None
+    parts: int = 1
 
     @property
     def position(self) -> Position | None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from gtmc_pipelines.connectors.contract import ConnectorSettings, CredentialSource
+from gtmc_pipelines.connectors.contract import ConnectorSettings, CredentialSource, Differing
 from gtmc_pipelines.connectors.options import Option, https_url, matching, whole_number
 from gtmc_pipelines.connectors.salesforce.api import SalesforceSession, open_session
 from gtmc_pipelines.connectors.salesforce.defaults import DEFAULT_MAPPINGS
+from gtmc_pipelines.connectors.salesforce.recalculated import read_recalculated
 from gtmc_pipelines.connectors.salesforce.streams import OBJECTS, read_stream, selected_fields
 from gtmc_pipelines.mapping.entry import MappingEntry
 from gtmc_pipelines.model.catalog import STREAMS, Stream
@@ -62,9 +63,22 @@ class SalesforceConnector:
                 continue
             for field in selected_fields(stream.name, session.describe(OBJECTS[stream.name])):
                 is_required = not field.nillable and not field.defaultedOnCreate
-                offered = SourceField(field.name, field.label or field.name, field.type, is_required, field.custom)
+                offered = SourceField(
+                    field.name, field.label or field.name, field.type, is_required, field.custom, field.is_unstamped
+                )
                 found.setdefault(field.name, offered)
         return list(found.values())
+
+    def shown_fields(self, session: SalesforceSession, stream: Stream) -> dict[str, bool]:
+        """What a read of the stream selects, asked once a session; True for what no stamp tells of."""
+        described = session.describe(OBJECTS[stream.name])
+        return {field.name: field.is_unstamped for field in selected_fields(stream.name, described)}
+
+    def recalculated(
+        self, session: SalesforceSession, stream: Stream, names: Sequence[str], start: ReadFrom, differing: Differing
+    ) -> Iterator[Page]:
+        """Live records by id, their `names` only; those that differ are read whole."""
+        return read_recalculated(session, stream.name, names, start, differing)
 
     def default_mappings(self) -> Mapping[Entity, Sequence[MappingEntry]]:
         """The documented account mapping, and ours for the three entities nobody documents."""

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
 import msgspec
 
-from gtmc_pipelines.connectors.json_pages import decode_page
 from gtmc_pipelines.connectors.positions import encode
 from gtmc_pipelines.connectors.salesforce.api import SalesforceSession
 from gtmc_pipelines.connectors.salesforce.checkpoint import RestCheckpoint, checked_next_path
+from gtmc_pipelines.connectors.salesforce.composite import MOST_SOQL_CHARACTERS
 from gtmc_pipelines.connectors.salesforce.soql import Position, Selection, literal
+from gtmc_pipelines.connectors.salesforce.whole_records import TOO_COMPLICATED, Answer, WholeRecords, answer_of
 from gtmc_pipelines.model.errors import Broken, Retry
 from gtmc_pipelines.model.records import Page, RejectedRecord, SourceRecord
 
@@ -20,15 +22,6 @@ FIRST_LIMIT, SMALLEST_LIMIT = 8_000, 250
 TOO_HEAVY = frozenset({"query_timeout", "operation_too_large"})
 """Refusals of a query of which a smaller piece may be served."""
 _ATTRIBUTES = b'{"attributes":'
-
-
-class Answer(msgspec.Struct, rename={"next_path": "nextRecordsUrl", "total_size": "totalSize"}):
-    """A query answer; the records keep their own bytes."""
-
-    done: bool
-    records: list[msgspec.Raw] = []
-    next_path: str | None = None
-    total_size: int = 0
 
 
 class _Head(msgspec.Struct):
@@ -42,14 +35,8 @@ class _Head(msgspec.Struct):
     CreatedDate: str | None = None
 
 
-_ANSWER = msgspec.json.Decoder(Answer)
 _HEAD = msgspec.json.Decoder(_Head)
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
-
-
-def answer_of(body: bytes) -> Answer:
-    """A query answer taken apart. Raises Broken (`unparsable_page`)."""
-    return decode_page(body, _ANSWER, "Salesforce")
 
 
 def read_rest(
@@ -70,8 +57,8 @@ def read_rest(
 class _Walk:
     """A walk along a query's pages.
 
-    Its cursor may expire (then it is asked again from the last record's position), and a query the
-    vendor finds too heavy is asked again in ever smaller pieces.
+    Its cursor may expire (then it is asked again from the last record's position), a query the vendor
+    finds too heavy is asked again in ever smaller pieces, and one with too many fields in ever more parts.
     """
 
     session: SalesforceSession
@@ -90,30 +77,56 @@ class _Walk:
         records, rejects = records_of(answer.records)
         next_path = None if answer.done else self._next(answer)
         before, position = self.at.position, _last_position(records) or self.at.position
+        raws, skipped = answer.records, 0
+        if self.at.parts > 1:
+            reader = WholeRecords(self.session, self.selection, self.page_records)
+            raws, skipped = reader.completed(answer.records, self.at.parts)
+            records, rejects = records_of(raws)
         self.at = RestCheckpoint(
             next_path,
             position.stamp if position else None,
             position.record_id if position else "",
             self.at.limit,
+            self.at.parts,
         )
         piece_ended = next_path is None and self.at.limit is not None and bool(answer.records)
         if piece_ended and position == before:
             raise _loop()
         self.is_done = next_path is None and not piece_ended
+        fields = self._fields(raws)
         if self.is_done:
-            return Page(records, None, watermark=literal(self.until), rejects=rejects)
-        return Page(records, encode(self.at), rejects=rejects)
+            return Page(records, None, literal(self.until), rejects, skipped, fields)
+        return Page(records, encode(self.at), None, rejects, skipped, fields)
+
+    def _fields(self, raws: list[msgspec.Raw]) -> frozenset[str]:
+        """What the records have: a cursor begun earlier has an earlier select list. Without records, what is asked."""
+        with suppress(msgspec.MsgspecError, IndexError):
+            return frozenset(_MEMBERS.decode(raws[0])) - {"attributes"}
+        return frozenset(self.selection.fields)
 
     def _body(self) -> bytes:
         while True:
             try:
                 if self.at.next_path:
                     return self.session.query_more(self.at.next_path, page_records=self.page_records)
-                soql = self.selection.window(self.lower, self.until, self.at.position, self.at.limit)
-                return self.session.query(soql, page_records=self.page_records)
+                return self.session.query(self._soql(), page_records=self.page_records)
             except (Retry, Broken) as fault:
-                limit = self._smaller(fault)
-            self.at = RestCheckpoint(None, self.at.stamp, self.at.record_id, limit)
+                self.at = self._lighter(fault)
+
+    def _lighter(self, fault: Retry | Broken) -> RestCheckpoint:
+        """Where to ask again, for less at once; or the fault when asking again doesn't help."""
+        if fault.code == TOO_COMPLICATED and not self.at.next_path and self.at.parts < len(self.selection.fields):
+            return msgspec.structs.replace(self.at, parts=self.at.parts * 2)
+        return msgspec.structs.replace(self.at, next_path=None, limit=self._smaller(fault))
+
+    def _soql(self) -> str:
+        """The query that goes on after the last record; of the first part when the select list is too long."""
+        while True:
+            part = self.selection if self.at.parts == 1 else self.selection.part(0, self.at.parts)
+            soql = part.window(self.lower, self.until, self.at.position, self.at.limit)
+            if len(soql) <= MOST_SOQL_CHARACTERS:
+                return soql
+            self.at = msgspec.structs.replace(self.at, parts=self.at.parts * 2)
 
     def _smaller(self, fault: Retry | Broken) -> int | None:
         """The limit to ask again with, or the fault when asking again doesn't help."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from gtmc_pipelines.model.errors import Broken
@@ -48,6 +49,29 @@ class Selection:
         conditions.append(self._before(until))
         tail = f" LIMIT {limit:d}" if limit else ""
         return f"{self._select()} WHERE {' AND '.join(conditions)} ORDER BY {stamp}, Id{tail}"
+
+    def of_ids(self, ids: Sequence[str]) -> str:
+        """The records with these ids, in no order."""
+        return f"{self._select()} WHERE Id IN ({', '.join(map(quoted_id, ids))})"
+
+    def after_id(self, record_id: str, until: datetime, limit: int) -> str:
+        """Records before `until` whose id is greater, by id; `record_id` may be empty."""
+        after = f"Id > {quoted_id(record_id)} AND " if record_id else ""
+        return f"{self._select()} WHERE {after}{self._before(until)} ORDER BY Id LIMIT {limit:d}"
+
+    def part(self, number: int, of: int) -> Selection:
+        """One of `of` parts of the select list, each with what tells a record and its moment."""
+        rest = [name for name in self.fields if name not in self._keys]
+        size = -(-len(rest) // of)
+        return replace(self, fields=(*self._keys, *rest[number * size : (number + 1) * size]))
+
+    def less(self, held: Collection[str]) -> Selection:
+        """What isn't `held` yet, and what tells a record and its moment."""
+        return replace(self, fields=(*self._keys, *(name for name in self.fields if name not in held)))
+
+    @property
+    def _keys(self) -> tuple[str, ...]:
+        return tuple(name for name in ("Id", "IsDeleted", self.stamp) if name in self.fields)
 
     def _select(self) -> str:
         return " ".join(("SELECT", ", ".join(map(_name, self.fields)), "FROM", _name(self.object_name)))

@@ -17,23 +17,19 @@ from gtmc_pipelines.connectors.salesforce.bulk_pages import (
     start_job,
     types_of,
 )
-from gtmc_pipelines.connectors.salesforce.rest_pages import TOO_HEAVY, answer_of, read_rest
+from gtmc_pipelines.connectors.salesforce.rest_pages import TOO_HEAVY, read_rest
 from gtmc_pipelines.connectors.salesforce.soql import Selection, is_name, literal
+from gtmc_pipelines.connectors.salesforce.whole_records import answer_of
 from gtmc_pipelines.model.errors import Broken, Retry
 from gtmc_pipelines.model.records import Page, ReadFrom
 
 DEFAULT_BULK_THRESHOLD = 50_000
 DEFAULT_PAGE_RECORDS = 2_000
 DEFAULT_BULK_PAGE_RECORDS = 5_000  # about 5 MB of contacts; a page is held some four times over while it is taken apart
+MOST_VALUES = 400_000  # of a page: records times fields
 
 _STAMPS = ("SystemModstamp", "LastModifiedDate", "CreatedDate")
-_SYSTEM = "Id IsDeleted CreatedDate CreatedById LastModifiedDate LastModifiedById SystemModstamp"
 _NOT_SELECTABLE = frozenset({"address", "location", "base64", "complexvalue"})
-
-
-def _address(prefix: str) -> str:
-    parts = ["Street", "City", "State", "PostalCode", "Country", "Latitude", "Longitude", "GeocodeAccuracy"]
-    return " ".join(prefix + part for part in parts)
 
 
 OBJECTS = {
@@ -45,43 +41,22 @@ OBJECTS = {
     "events": "Event",
 }
 
-# Standard fields worth having. Text of tasks and events (Description) is left out for privacy.
-WANTED = {
-    "accounts": f"""Name Type ParentId MasterRecordId {_address("Billing")} {_address("Shipping")} Phone Fax Website
-        Industry AnnualRevenue NumberOfEmployees Description OwnerId LastActivityDate IsCustomerPortal Jigsaw
-        JigsawCompanyId AccountSource SicDesc CurrencyIsoCode RecordTypeId""",
-    "contacts": f"""LastName FirstName Salutation Name AccountId MasterRecordId {_address("Other")}
-        {_address("Mailing")} Phone Fax MobilePhone HomePhone OtherPhone AssistantPhone ReportsToId Email Title
-        Department AssistantName LeadSource Birthdate Description OwnerId HasOptedOutOfEmail HasOptedOutOfFax
-        DoNotCall LastActivityDate EmailBouncedReason EmailBouncedDate IsEmailBounced Jigsaw JigsawContactId
-        IndividualId CurrencyIsoCode RecordTypeId""",
-    "leads": f"""LastName FirstName Salutation Name Title Company {_address("")} Phone MobilePhone Email Website
-        Description LeadSource Status Industry Rating AnnualRevenue NumberOfEmployees OwnerId IsConverted
-        ConvertedDate ConvertedAccountId ConvertedContactId ConvertedOpportunityId IsUnreadByOwner MasterRecordId
-        LastActivityDate EmailBouncedReason EmailBouncedDate IndividualId CurrencyIsoCode RecordTypeId""",
-    "opportunities": """AccountId Name Description StageName Amount Probability ExpectedRevenue CloseDate Type
-        NextStep LeadSource IsClosed IsWon ForecastCategory ForecastCategoryName CampaignId
-        HasOpportunityLineItem Pricebook2Id OwnerId LastActivityDate FiscalQuarter FiscalYear Fiscal ContactId
-        HasOpenActivity HasOverdueTask CurrencyIsoCode RecordTypeId""",
-    "tasks": """WhoId WhatId Subject ActivityDate Status Priority IsHighPriority OwnerId AccountId IsClosed
-        IsArchived CallDurationInSeconds CallType CallDisposition CallObject ReminderDateTime IsReminderSet
-        TaskSubtype CompletedDateTime""",
-    "events": """WhoId WhatId Subject Location IsAllDayEvent ActivityDateTime ActivityDate DurationInMinutes
-        StartDateTime EndDateTime AccountId OwnerId IsPrivate ShowAs IsChild IsGroupEvent GroupEventType
-        IsArchived ReminderDateTime IsReminderSet EventSubtype""",
-}
+FREE_TEXT = frozenset({("tasks", "Description"), ("events", "Description")})
+"""What people write into tasks and events stays at the vendor; their custom fields are the administrator's choice."""
 
 
 def selected_fields(stream: str, described: tuple[FieldInfo, ...]) -> tuple[FieldInfo, ...]:
-    """Fields a sync reads: the wanted standard ones this org has, then its custom ones, in that order.
+    """Fields a sync reads: every one this user may see, but compound and base64 ones and free text of activities.
 
-    A field the org lacks or hides is not selected; compound and base64 fields never are.
+    What tells a record and its moment comes first, the rest in the vendor's order.
     """
-    offered = {f.name: f for f in described if f.type not in _NOT_SELECTABLE and is_name(f.name)}
-    wanted = f"{_SYSTEM} {WANTED[stream]}".split()
-    standard = [offered[name] for name in wanted if name in offered]
-    custom = [f for f in offered.values() if f.custom and f.name not in wanted]
-    return (*standard, *custom)
+    offered = {
+        f.name: f
+        for f in described
+        if f.type not in _NOT_SELECTABLE and is_name(f.name) and (stream, f.name) not in FREE_TEXT
+    }
+    first = [offered[name] for name in ("Id", "IsDeleted", *_STAMPS) if name in offered]
+    return (*first, *(field for field in offered.values() if field not in first))
 
 
 def selection_of(stream: str, fields: tuple[FieldInfo, ...]) -> Selection:
@@ -154,11 +129,11 @@ class _Reader:
             raise Retry("bulk_job_gone", "Salesforce dropped the results of a Bulk job.") from None
 
     def _results(self, job: checkpoints.BulkCheckpoint) -> Iterator[Page]:
-        page_records = self._option("bulk_page_records", DEFAULT_BULK_PAGE_RECORDS)
+        page_records = self._page_records("bulk_page_records", DEFAULT_BULK_PAGE_RECORDS)
         return read_bulk(self.session, self.selection, self.types, self.start.until, page_records, job)
 
     def _by_rest(self, checkpoint: checkpoints.RestCheckpoint | None) -> Iterator[Page]:
-        page_records = self._option("page_records", DEFAULT_PAGE_RECORDS)
+        page_records = self._page_records("page_records", DEFAULT_PAGE_RECORDS)
         return read_rest(self.session, self.selection, self._lower(), self.start.until, page_records, checkpoint)
 
     def _lower(self) -> datetime | None:
@@ -184,6 +159,10 @@ class _Reader:
                 raise
             return True  # too many to count in time
         return counted.total_size > threshold
+
+    def _page_records(self, name: str, default: int) -> int:
+        """As set, but never more than a page of wide records may hold in memory."""
+        return min(self._option(name, default), max(200, MOST_VALUES // len(self.selection.fields)))
 
     def _option(self, name: str, default: int) -> int:
         value = self.session.settings.options.get(name)

@@ -68,10 +68,10 @@ CHECKS = (
     ),
     Check(
         "missing_fields",
-        "Required source fields are filled, and fields that a tenant mapped itself exist. Looks at records of the "
-        f"{SAMPLED_TENANTS} tenants synced last.",
-        "the field mapping is misconfigured, or the connected user can't see the field: review the tenant's "
-        "mappings, then run a full sync.",
+        "No mapped source field is hidden, required ones are filled, and those that a tenant mapped itself exist. "
+        f"Hidden ones are told of every tenant; the rest by what the {SAMPLED_TENANTS} tenants synced last have read.",
+        "the connected user can't see the field any more, or the field mapping is misconfigured: let the user see it, "
+        "or review the tenant's mappings.",
         missing_fields,
     ),
     Check(

@@ -19,6 +19,7 @@ from gtmc_pipelines.model.entities import Entity
 if TYPE_CHECKING:
     from gtmc_pipelines.storage.check_models import ConnectorHealth, FieldKind, OpenLetters, Presence, StreamHistory
     from gtmc_pipelines.storage.engine import Database
+    from gtmc_pipelines.storage.stream_fields import HiddenFields
 
 SAMPLED_TENANTS = 12
 """Tenants whose raw records the field checks look at: those synced last."""
@@ -71,15 +72,25 @@ class Evidence:
         return open_letters(self._database, self.connector)
 
     @cached_property
+    def hidden(self) -> dict[tuple[str, str], HiddenFields]:
+        """Mapped fields the vendor no longer shows, of every tenant and stream that has some."""
+        from gtmc_pipelines.storage.stream_fields import hidden_fields
+
+        return {(found.tenant_id, found.stream): found for found in hidden_fields(self._database, self.connector)}
+
+    @cached_property
     def own_mappings(self) -> dict[str, dict[Entity, tuple[MappingEntry, ...]]]:
-        """Mappings the sampled tenants have saved themselves, by tenant.
+        """Mappings the sampled tenants, and those with hidden fields, have saved themselves, by tenant.
 
         One that can't be read is left out: the syncs of its streams fail and say so, and no other tenant's run with it.
         """
         from gtmc_pipelines.storage.mappings import list_mappings
 
         found: dict[str, dict[Entity, tuple[MappingEntry, ...]]] = {}
-        for row in self.sampled:
+        concerned = {tenant for tenant, _ in self.hidden} | {row.tenant_id for row in self.sampled}
+        for row in self.connectors:
+            if row.tenant_id not in concerned:
+                continue
             saved = list_mappings(self._database, row.tenant_id, row.connector_id)
             read = {entity: _entries(mapping.entries) for entity, mapping in saved.items()}
             found[row.tenant_id] = {entity: entries for entity, entries in read.items() if entries}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gtmc_pipelines.defs.checks.evidence import Evidence, Subject
@@ -21,11 +22,13 @@ _NAMED = 6
 
 
 def missing_fields(evidence: Evidence, subject: Subject) -> Verdict:
-    """Required fields are filled in every record looked at, and fields a tenant has mapped itself in some.
+    """No mapped field is hidden, required ones are filled in every record looked at, a tenant's own in some.
 
-    A field of the default mapping that a vendor's account doesn't use is no fault: those are only counted.
+    Hidden fields are those of every tenant, as its last sync has noted them. A field of the default mapping that a
+    vendor's account doesn't use is no fault: those are only counted.
     """
-    findings, looked_at, unused = [], set(), set()
+    findings, looked_at, unused = _hidden(evidence, subject), set(), set()
+    hidden = len(findings)
     for row in evidence.sampled:
         for stream in subject.streams:
             presence = {found.path: found for found in evidence.presence(row.tenant_id, stream)}
@@ -43,7 +46,8 @@ def missing_fields(evidence: Evidence, subject: Subject) -> Verdict:
         findings,
         note="Mapped fields are there." if looked_at else "No records to look at yet.",
         units="sampled tenants",
-        numbers={"default_fields_never_filled": len(unused)},
+        numbers={"default_fields_never_filled": len(unused), "hidden_fields": hidden},
+        is_severe=bool(hidden),
     )
 
 
@@ -93,6 +97,30 @@ def compare(kinds: Iterable[FieldKind]) -> tuple[list[str], list[str], list[str]
     both = [name for name in new if types[True].get(name) and types[False].get(name)]
     changed = [name for name in both if not types[True][name] & types[False][name]]
     return sorted(appeared), sorted(gone), sorted(changed), True
+
+
+def _hidden(evidence: Evidence, subject: Subject) -> list[Finding]:
+    """One finding for each stream of a tenant with hidden fields."""
+    from gtmc_pipelines.mapping.reads import tops_of
+
+    found = []
+    for each in evidence.hidden.values():
+        if each.stream in subject.stream_names:
+            entries = [entry for entity in subject.entities for entry in evidence.mapping(each.tenant_id, entity)]
+            tops = tops_of(entries, each.stream)
+            since = {name: moment for name, moment in each.since.items() if name.partition(".")[0] in tops}
+            found += [replace(each, since=since)] if since else []
+    return [
+        Finding(
+            each.tenant_id,
+            f"the vendor no longer shows mapped {_names(list(each.since))}, not since "
+            f"{min(each.since.values()):%Y-%m-%d %H:%M} UTC at the latest; stored values are kept.",
+            "Let the connected user see the field again: what changed meanwhile is then read again. If it is gone for "
+            "good, take it out of the mapping.",
+            each.stream,
+        )
+        for each in found
+    ]
 
 
 def _mapped(evidence: Evidence, subject: Subject, tenant: str, stream: Stream) -> tuple[set[str], set[str], set[str]]:

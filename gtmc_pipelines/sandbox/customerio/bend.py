@@ -12,7 +12,7 @@ from gtmc_pipelines.sandbox.vendor import Exchange
 RECORD_FAULTS = {
     "record_without_id": "one record of a page has no id (of people: no cio_id either)",
     "null_field": "one record has null in `field` (default customer_identifiers; of people the attribute first_name)",
-    "extra_field": "every record has an unknown `field` (default surprise) with `value`",
+    "extra_field": "every record has an unknown `field` (default surprise) with `value`; `fields`: so many of them",
     "dropped_field": "no record has `field`",
     "huge_record": "one record has `bytes` (default 1000000) of text in `field` (default notes)",
     "retyped_field": "every record has `value` (default the text n/a) in `field`",
@@ -92,7 +92,8 @@ def _bend_fields(places: list[dict[str, Any]], name: str, field: str, wish: dict
         middle[field] = "x" * int(wish.get("bytes", 1_000_000))
     for place in places:
         if name == "extra_field":
-            place[field] = wish.get("value", "surprise")
+            names = [f"{field}_{number}" for number in range(int(wish.get("fields", 0)))] or [field]
+            place |= dict.fromkeys(names, wish.get("value", "surprise"))
         elif name == "retyped_field":
             place[field] = wish.get("value", "n/a")
         elif name == "dropped_field":

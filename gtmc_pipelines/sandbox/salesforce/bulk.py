@@ -17,8 +17,9 @@ from gtmc_pipelines.sandbox.salesforce.encode import LINE_ENDINGS, SEPARATORS, c
 from gtmc_pipelines.sandbox.salesforce.errors import ApiError, not_found
 from gtmc_pipelines.sandbox.salesforce.fields import resolve
 from gtmc_pipelines.sandbox.salesforce.select import Result, answer
-from gtmc_pipelines.sandbox.salesforce.soql import Query, parse
+from gtmc_pipelines.sandbox.salesforce.soql import Query
 from gtmc_pipelines.sandbox.salesforce.stamps import spelled_json
+from gtmc_pipelines.sandbox.salesforce.too_much import parsed
 from gtmc_pipelines.sandbox.vendor import Exchange, exchange_of
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class BulkPages:
         """Start a job. The records are those of this moment."""
         org, exchange = self._vendor.authorized(request), exchange_of(request)
         wish = await _wish(request)
-        query = parse(wish["query"])
+        query = parsed(wish["query"], exchange, org.name)
         result = await self._find(org, exchange, query, with_deleted=wish["operation"] == "queryAll")
         failure = exchange.struck("bulk_job_fails", org.name)
         polls = exchange.struck("bulk_polls", org.name)

@@ -31,11 +31,11 @@ def summary(shape: ObjectShape, version: str) -> dict[str, Any]:
     }
 
 
-def describe(shape: ObjectShape, version: str) -> dict[str, Any]:
-    """An object with its fields."""
+def describe(shape: ObjectShape, version: str, hidden: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """An object with its fields, but those `hidden` from the user."""
     return {
         **summary(shape, version),
-        "fields": [_field(field, shape) for field in shape.fields],
+        "fields": [_field(field, shape) for field in shape.fields if field.name not in hidden],
         "childRelationships": [],
         "recordTypeInfos": [],
         "supportedScopes": [{"label": f"All {shape.plural.lower()}", "name": "everything"}],
@@ -56,7 +56,7 @@ def _field(field: Field, shape: ObjectShape) -> dict[str, Any]:
         "digits": 9 if field.type == "int" else 0,
         "nillable": field.nillable,
         "custom": field.custom,
-        "calculated": False,
+        "calculated": field.calculated,
         "filterable": field.type not in ("address", "textarea"),
         "sortable": field.type not in ("address", "textarea"),
         "groupable": field.type not in ("address", "textarea", "datetime", "currency", "double", "percent"),

@@ -16,6 +16,7 @@ All as Salesforce's own; a trailing slash is optional; versions 31.0 to 68.0 are
 - `GET /services/data`, `…/vNN.0`, `…/limits`, `…/sobjects`, `…/sobjects/{X}`, `…/sobjects/{X}/describe`.
 - `GET …/sobjects/{X}/{id}`, `…/sobjects/{X}/deleted?start&end` (15 days back at most), `…/sobjects/{X}/updated`.
 - `GET …/query?q=`, `…/queryAll?q=`, `…/query/{locator}`; header `Sforce-Query-Options: batchSize=200…2000`.
+- `POST …/composite` with up to 25 GET subrequests, five of them queries: one call of the quota.
 - Bulk API 2.0: `POST …/jobs/query`; `GET`, `PATCH`, `DELETE …/jobs/query/{id}`; `…/results`, `…/resultPages`.
 
 Objects: Account, Contact, Lead, Opportunity, Task, Event; User and Organization besides. Redirect addresses
@@ -25,6 +26,9 @@ match letter by letter.
 SOQL: `SELECT fields | COUNT() | COUNT(field) FROM X [WHERE …] [ORDER BY … [ASC|DESC] [NULLS FIRST|LAST]] [LIMIT n]
 [OFFSET n]` with `= != <> < <= > >= LIKE IN NOT IN AND OR NOT ( )`, null, true, false and unquoted times; parents one
 level up (`Owner.Email`, `Account.Name`). Windows on SystemModstamp and Id cost the same however large the org is.
+
+Refused as at the vendor: URI and headers of more than 16,384 bytes together (431; 414 when the URI alone is longer),
+a token shorter than 2,000 bytes counted as if it were that long; SOQL of more than 100,000 characters.
 
 ### Mutations
 

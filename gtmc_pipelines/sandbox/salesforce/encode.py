@@ -40,7 +40,7 @@ def _nested(paths: Iterable[str]) -> dict[str, list[str]]:
 
 
 def _json_column(batch: Batch, path: str) -> list[str]:
-    kind = resolve(batch.table, path)[1].type
+    kind = resolve(batch.table, path, hidden_too=True)[1].type
     values = batch.column(path)
     if kind == "boolean":
         return ["true" if value else "false" if value is not None else "null" for value in values]
@@ -82,7 +82,7 @@ def csv_rows(batch: Batch, paths: Sequence[str], separator: str, line_end: str) 
 
 
 def _csv_column(batch: Batch, path: str) -> list[str]:
-    kind = resolve(batch.table, path)[1].type
+    kind = resolve(batch.table, path, hidden_too=True)[1].type
     values: list[Any] = batch.column(path)
     if kind == "datetime":
         return ["" if value is None else value for value in spelled(values, "Z")]
@@ -98,3 +98,8 @@ def _csv_column(batch: Batch, path: str) -> list[str]:
 def all_paths(table: Table) -> tuple[str, ...]:
     """Every field of an object, as describe lists them."""
     return tuple(field.name for field in table.shape.fields)
+
+
+def seen_paths(table: Table) -> tuple[str, ...]:
+    """Every field the connecting user may see."""
+    return tuple(path for path in all_paths(table) if path not in table.hidden)

@@ -7,24 +7,24 @@ from gtmc_pipelines.sandbox.salesforce.shape import Field
 from gtmc_pipelines.sandbox.salesforce.table import Table
 
 
-def resolve(table: Table, name: str) -> tuple[str, Field]:
+def resolve(table: Table, name: str, *, hidden_too: bool = False) -> tuple[str, Field]:
     """The column path as the schema spells it and its field. One level of parents (`Owner.Email`) is known.
 
-    Raises ApiError INVALID_FIELD.
+    Raises ApiError INVALID_FIELD, for what is hidden from the user too unless told otherwise.
     """
     head, _, rest = name.partition(".")
     if rest and head.lower() == table.shape.name.lower():
         head, rest = rest, ""
     if not rest:
         field = table.shape.find(head)
-        if field is None:
+        if field is None or (field.name in table.hidden and not hidden_too):
             raise invalid_field(head, table.shape.name, name)
         return field.name, field
     for lookup in table.shape.fields:
         if lookup.relationship and lookup.relationship.lower() == head.lower():
             parent = table.org.tables[lookup.refers_to[0]]
             inner = parent.shape.find(rest)
-            if inner is None:
+            if inner is None or (inner.name in parent.hidden and not hidden_too):
                 raise invalid_field(rest, parent.shape.name, name)
             return f"{lookup.relationship}.{inner.name}", inner
     raise ApiError(

@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from gtmc_pipelines.sandbox.names import INDUSTRIES, REMARKS
 from gtmc_pipelines.sandbox.salesforce.objects_system import owner_field, system_fields
-from gtmc_pipelines.sandbox.salesforce.shape import Field, ObjectShape, address, constant, pick, sometimes
+from gtmc_pipelines.sandbox.salesforce.shape import (
+    Field,
+    ObjectShape,
+    address,
+    constant,
+    pick,
+    seen_by_user,
+    sometimes,
+    unused,
+)
 
 if TYPE_CHECKING:
     from gtmc_pipelines.sandbox.salesforce.batch import Batch
@@ -51,6 +60,13 @@ ACCOUNT = ObjectShape(
         owner_field(),
         Field("LastActivityDate", "date", constant(None)),
         Field("AccountSource", "picklist", pick((None, "Web", "Partner Referral", "Other"), 33), length=40),
+        *unused(
+            string="AccountNumber Site TickerSymbol Sic SicDesc Jigsaw JigsawCompanyId YearStarted DunsNumber",
+            phone="Fax",
+            picklist="Ownership Rating CleanStatus",
+            url="PhotoUrl",
+        ),
+        *seen_by_user(),
         Field("Health_Score__c", "double", lambda batch: [round((dice >> 12) % 1000 / 10, 1) for dice in batch.dice]),
         Field("Region__c", "string", pick(("EMEA", "AMER", "APAC", None, "DACH & Nordics"), 38), length=80),
     ),

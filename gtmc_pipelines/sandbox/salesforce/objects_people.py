@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from gtmc_pipelines.sandbox.names import INDUSTRIES, REMARKS, TITLES
 from gtmc_pipelines.sandbox.salesforce.objects_system import owner_field, system_fields
-from gtmc_pipelines.sandbox.salesforce.shape import Field, ObjectShape, address, constant, pick, sometimes
+from gtmc_pipelines.sandbox.salesforce.shape import (
+    Field,
+    ObjectShape,
+    address,
+    constant,
+    pick,
+    seen_by_user,
+    sometimes,
+    unused,
+)
 
 if TYPE_CHECKING:
     from gtmc_pipelines.sandbox.salesforce.batch import Batch
@@ -51,6 +60,8 @@ def _person_fields() -> tuple[Field, ...]:
         owner_field(),
         Field("LastActivityDate", "date", constant(None)),
         Field("HasOptedOutOfEmail", "boolean", lambda batch: [dice % 11 == 0 for dice in batch.dice], False),
+        *unused(phone="Fax", string="Jigsaw", picklist="CleanStatus", url="PhotoUrl", reference="IndividualId"),
+        *seen_by_user(),
     )
 
 
@@ -72,12 +83,16 @@ CONTACT = ObjectShape(
         Field("AccountId", "reference", _accounts, refers_to=("Account",), relationship="Account"),
         *_person_fields(),
         *address("Mailing", shift=41),
+        *unused(phone="HomePhone OtherPhone AssistantPhone", string="AssistantName", reference="ReportsToId"),
         Field("Department", "string", pick((None, "Sales", "R&D", "Finance", "IT", None), 36), length=80),
         Field("Birthdate", "date", constant(None)),
         Field("DoNotCall", "boolean", lambda batch: [dice % 29 == 0 for dice in batch.dice], False),
         Field("EmailBouncedReason", "string", constant(None), length=255),
         Field("EmailBouncedDate", "datetime", constant(None)),
         Field("Engagement_Score__c", "double", lambda batch: [float((dice >> 12) % 101) for dice in batch.dice]),
+        Field(
+            "Account_Employees__c", "double", lambda batch: batch.column("Account.NumberOfEmployees"), calculated=True
+        ),
         Field("Persona__c", "string", pick(("Champion", "Economic buyer", None, "User", "Blocker"), 31), length=80),
     ),
     default_live=2000,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from gtmc_pipelines.sandbox.dice import key_of, token
@@ -13,11 +13,13 @@ from gtmc_pipelines.sandbox.salesforce.objects_deals import OPPORTUNITY
 from gtmc_pipelines.sandbox.salesforce.objects_people import CONTACT, LEAD, lead_person
 from gtmc_pipelines.sandbox.salesforce.objects_system import ORGANIZATION, USER
 from gtmc_pipelines.sandbox.salesforce.record_ids import IdCodec
+from gtmc_pipelines.sandbox.salesforce.schema import grown, hidden_names
 from gtmc_pipelines.sandbox.salesforce.stamps import spelled
 from gtmc_pipelines.sandbox.salesforce.table import LIVE_RUN, Table
 from gtmc_pipelines.sandbox.world import World
 
 if TYPE_CHECKING:
+    from gtmc_pipelines.sandbox.knobs import Knob
     from gtmc_pipelines.sandbox.salesforce.bulk import Job
     from gtmc_pipelines.sandbox.salesforce.select import Result
 
@@ -49,10 +51,21 @@ class Org:
         self.jobs: dict[str, Job] = {}
         self.requests_limit, self.requests_used = DAILY_REQUESTS, 0
         self.things_made = 0
+        self._shown: tuple[list[int], list[int]] = ([], [])
 
     def table(self, name: str) -> Table | None:
         """The table of an object, or None when there is no such object; case doesn't matter."""
         return next((table for known, table in self.tables.items() if known.lower() == name.lower()), None)
+
+    def show(self, custom: Sequence[Knob], hidden: Sequence[Knob]) -> None:
+        """Let every object look as these standing knobs say."""
+        wanted = ([id(knob) for knob in custom], [id(knob) for knob in hidden])
+        if wanted == self._shown:
+            return
+        self._shown = wanted
+        for shape in SHAPES:
+            table = self.tables[shape.name]
+            table.shape, table.hidden = grown(shape, custom), hidden_names(shape, hidden)
 
     def new_id(self, prefix: str) -> str:
         """An id for something that is not a record: a cursor, a job."""

@@ -11,13 +11,13 @@ from starlette.responses import JSONResponse, Response
 from gtmc_pipelines.sandbox.salesforce import bend
 from gtmc_pipelines.sandbox.salesforce.batch import Batch
 from gtmc_pipelines.sandbox.salesforce.describe import describe, summary
-from gtmc_pipelines.sandbox.salesforce.encode import all_paths, json_rows
+from gtmc_pipelines.sandbox.salesforce.encode import json_rows, seen_paths
 from gtmc_pipelines.sandbox.salesforce.errors import ApiError, not_found
 from gtmc_pipelines.sandbox.salesforce.fields import resolve
 from gtmc_pipelines.sandbox.salesforce.select import Result, answer
-from gtmc_pipelines.sandbox.salesforce.soql import parse
 from gtmc_pipelines.sandbox.salesforce.stamps import moment_of, spelled_json
 from gtmc_pipelines.sandbox.salesforce.table import Table
+from gtmc_pipelines.sandbox.salesforce.too_much import parsed
 from gtmc_pipelines.sandbox.salesforce.view import Window, WindowView
 from gtmc_pipelines.sandbox.vendor import base_of, exchange_of
 
@@ -65,7 +65,7 @@ class RestPages:
         text = request.query_params.get("q")
         if not text:
             raise ApiError(400, "MALFORMED_QUERY", "SOQL statements can not be empty or null")
-        query = parse(text)
+        query = parsed(text, exchange_of(request), org.name)
         knob = exchange_of(request).struck("operation_too_large", org.name)
         if knob and (query.limit is None or query.limit > int(knob.parameters.get("most", 8000))):
             raise ApiError(400, "OPERATION_TOO_LARGE", "exceeded 100000 distinct who/what's")
@@ -115,7 +115,7 @@ class RestPages:
         if number is None or not table.is_live(number):
             raise not_found("Provided external ID field does not exist or is not accessible")
         wanted = request.query_params.get("fields")
-        paths = tuple(resolve(table, name)[0] for name in wanted.split(",")) if wanted else all_paths(table)
+        paths = tuple(resolve(table, name)[0] for name in wanted.split(",")) if wanted else seen_paths(table)
         exchange_of(request).served(1, org.name)
         row = json_rows(Batch(table, [number]), paths, request.path_params["version"])[0]
         return Response(row, media_type="application/json;charset=UTF-8")
@@ -137,7 +137,7 @@ class RestPages:
         """One object with its fields."""
         org = self._vendor.authorized(request)
         table = self._table(org, request)
-        body = describe(table.shape, request.path_params["version"])
+        body = describe(table.shape, request.path_params["version"], table.hidden)
         if knob := exchange_of(request).struck("missing_field", org.name):
             body["fields"] = [one for one in body["fields"] if one["name"] != knob.parameters.get("field")]
         if knob := exchange_of(request).struck("describe_extra_field", org.name):

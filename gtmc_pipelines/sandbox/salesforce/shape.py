@@ -17,7 +17,10 @@ CREATABLE_TYPES = ("string", "textarea", "picklist", "email", "phone", "url", "d
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field. `relationship` is the name under which the parent's fields are reached (`Owner.Name`)."""
+    """One field. `relationship` is the name under which the parent's fields are reached (`Owner.Name`).
+
+    The value of a `calculated` one (a formula, a roll-up) is worked out when it is asked for: no stamp tells of it.
+    """
 
     name: str
     type: str
@@ -30,6 +33,7 @@ class Field:
     relationship: str | None = None
     parts: tuple[str, ...] = ()
     name_field: bool = False
+    calculated: bool = False
 
     @property
     def custom(self) -> bool:
@@ -118,3 +122,15 @@ def address(name: str, *, shift: int = 0) -> tuple[Field, ...]:
     numbers = tuple(Field(f"{name}{part}", "double", constant(None)) for part in ("Latitude", "Longitude"))
     accuracy = Field(f"{name}GeocodeAccuracy", "picklist", constant(None), length=40)
     return (*fields, *numbers, accuracy, Field(f"{name}Address", "address", compound, parts=parts))
+
+
+def unused(**kinds: str) -> tuple[Field, ...]:
+    """Standard fields by kind that this org has and doesn't use: `phone="Fax HomePhone"`."""
+    return tuple(
+        Field(name, kind, constant(None), length=40) for kind, names in kinds.items() for name in names.split()
+    )
+
+
+def seen_by_user() -> tuple[Field, ...]:
+    """When the asking user last looked at a record: no stamp tells of it."""
+    return unused(datetime="LastViewedDate LastReferencedDate")

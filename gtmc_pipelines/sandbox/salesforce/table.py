@@ -51,6 +51,7 @@ class Table:
         company_number: Callable[[int], int],
     ) -> None:
         self.org, self.shape, self.live = org, shape, live
+        self.hidden: frozenset[str] = frozenset()
         self.base = live + (live // LIVE_RUN if shape.recycles else 0)
         self.key = key_of(org.world.seed, org.name, "salesforce", shape.name)
         self.codec = IdCodec(shape.prefix, org.code)

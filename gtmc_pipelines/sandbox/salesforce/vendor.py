@@ -18,6 +18,7 @@ from gtmc_pipelines.sandbox.options import SandboxMisuse, SandboxOptions
 from gtmc_pipelines.sandbox.salesforce.bend import PAGE_FAULTS, RECORD_FAULTS
 from gtmc_pipelines.sandbox.salesforce.bulk import BulkPages
 from gtmc_pipelines.sandbox.salesforce.changes import change
+from gtmc_pipelines.sandbox.salesforce.composite import CompositePages
 from gtmc_pipelines.sandbox.salesforce.docs import DOCS
 from gtmc_pipelines.sandbox.salesforce.door import Door
 from gtmc_pipelines.sandbox.salesforce.encode import all_paths, json_rows
@@ -56,6 +57,10 @@ class SalesforceVendor:
         "locator_expired": "400 INVALID_QUERY_LOCATOR at a next page, for good",
         "missing_field": "describe leaves `field` out",
         "describe_extra_field": "describe lists an additional `field`",
+        "custom_fields": "`object` has `fields` more custom fields (default 800) of `length` characters (default 40); "
+        "stays on, takes no chances",
+        "hidden_field": "field-level security hides `field` of `object` from the user; stays on, takes no chances",
+        "query_too_complicated": "400 QUERY_TOO_COMPLICATED for a select of more than `fields` fields (default 200)",
         "bulk_job_fails": "a job made now ends Failed, with `message`",
         "bulk_unsupported": "400 at job creation with `code` (default INVALIDENTITY) and `message`; `status` as given",
         "bulk_polls": "a job made now is InProgress for `polls` (default 2) looks",
@@ -116,9 +121,14 @@ class SalesforceVendor:
         if knob := exchange.struck("refused", name):
             status, code = int(knob.parameters.get("status", 400)), str(knob.parameters.get("code", ""))
             raise ApiError(status, code, str(knob.parameters.get("message", "")))
+        org.show(
+            self._knobs.all_standing("custom_fields", self.name, name),
+            self._knobs.all_standing("hidden_field", self.name, name),
+        )
         if exchange.struck("quota", name) or org.requests_used >= org.requests_limit:
             raise ApiError(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.")
-        org.requests_used += 1
+        if not request.scope.get("sandbox.subrequest"):  # all of a Composite request is one call
+            org.requests_used += 1
         return org
 
     def moved_to(self, org: str) -> str | None:
@@ -221,6 +231,7 @@ class SalesforceVendor:
             Route(_DATA + "/query", rest.query),
             Route(_DATA + "/queryAll", rest.query_all),
             Route(_DATA + "/query/{locator}", rest.query_more),
+            Route(_DATA + "/composite", CompositePages(self).composite, methods=["POST"]),
             Route(_DATA + "/limits", rest.limits),
             Route(_DATA + "/sobjects", rest.objects),
             Route(sobject, rest.object),

@@ -55,6 +55,8 @@ def coalesce(
 
 
 def _is_over(held: list[Page], page: Page, limits: BatchLimits) -> bool:
+    if held[-1].fields != page.fields:
+        return True
     records = sum(len(each.records) for each in held) + len(page.records)
     return records > limits.records or sum(each.size for each in held) + page.size > limits.size
 
@@ -68,4 +70,5 @@ def _merge(pages: list[Page]) -> Page:
         watermark=pages[-1].watermark,
         rejects=[reject for page in pages for reject in page.rejects],
         skipped=sum(page.skipped for page in pages),
+        fields=pages[-1].fields,
     )

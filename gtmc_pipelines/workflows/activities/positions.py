@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from gtmc_pipelines.model.catalog import DeleteDetection, Stream
+from gtmc_pipelines.model.catalog import CALCULATED_AS_OF, DeleteDetection, Stream
 from gtmc_pipelines.model.phases import SyncMode
 from gtmc_pipelines.model.records import Page, ReadFrom
 from gtmc_pipelines.storage import cursors, sweep
@@ -92,7 +92,9 @@ def cursor_text(states: Iterable[StreamState]) -> str:
     """`last_sync_cursor`: watermark by stream as JSON; slices (mailboxes) are only counted."""
     marks: dict[str, str | int | None] = {}
     for state in states:
-        if state.slice:
+        if state.slice == cursors.CALCULATED:
+            marks[f"{state.stream}{CALCULATED_AS_OF}"] = state.watermark
+        elif state.slice:
             marks[state.stream] = int(marks.get(state.stream) or 0) + 1
         else:
             marks[state.stream] = state.watermark

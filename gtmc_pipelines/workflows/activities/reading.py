@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from gtmc_pipelines.connectors.contract import Connector
@@ -28,7 +29,7 @@ from gtmc_pipelines.model.errors import (
 from gtmc_pipelines.model.records import Page
 from gtmc_pipelines.storage.outages import outage_in
 from gtmc_pipelines.workflows.activities.coalesce import coalesce
-from gtmc_pipelines.workflows.activities.positions import Positions
+from gtmc_pipelines.workflows.activities.positions import Positions, Start
 from gtmc_pipelines.workflows.activities.slices import LeftOutBefore, ReadBatch, SliceEnd, SliceWalk
 from gtmc_pipelines.workflows.faults import unexpected
 
@@ -50,7 +51,24 @@ class SegmentEnd:
     """A bound was reached; more is to be read."""
 
 
-Step = ReadBatch | SliceEnd | StreamEnd | SegmentEnd
+OwnStep = ReadBatch | SliceEnd
+Step = OwnStep | StreamEnd | SegmentEnd
+
+Sent = tuple[Page, Start]
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What a segment does around the reading of a stream: nothing, unless told otherwise.
+
+    `begin` may set back where a read starts, `gather` hold back the first steps, `behind` gives what is written
+    behind the stream's own pages.
+    """
+
+    begin: Callable[[Stream, Start], Start] = lambda stream, start: start
+    gather: Callable[[Stream, Iterator[OwnStep]], Iterator[OwnStep]] = lambda stream, steps: steps
+    behind: Callable[[Stream], Iterator[Sent]] = lambda stream: iter(())
+
 
 LeftOutByStream = Mapping[str, Mapping[str, LeftOutBefore]]
 """What is known of slices that were left out before, by stream and slice."""
@@ -83,6 +101,7 @@ def read_streams(
     bounds: SegmentBounds,
     prepare: Callable[[Stream], None],
     left_out: LeftOutByStream | None = None,
+    hooks: Hooks | None = None,
 ) -> Iterator[Step]:
     """The steps of one segment; what this sync has read in an earlier one is left out.
 
@@ -91,11 +110,14 @@ def read_streams(
 
     Raises faults of ENDS_THE_SYNC; turns every other one, known or not, into the end of its slice or stream.
     """
+    hooks = hooks or Hooks()
     for stream in streams:
         members: list[str] = []
         try:
             prepare(stream)
-            for step in _steps(connector, session, stream, positions, (left_out or {}).get(stream.name, {}), members):
+            own = _steps(connector, session, stream, positions, hooks, (left_out or {}).get(stream.name, {}), members)
+            more = (ReadBatch(stream, start, page) for page, start in hooks.behind(stream))
+            for step in chain(hooks.gather(stream, own), more):
                 yield step
                 if bounds.is_reached_after(step.page) if isinstance(step, ReadBatch) else bounds.is_late:
                     yield SegmentEnd()
@@ -121,13 +143,14 @@ def _steps(
     session: Any,
     stream: Stream,
     positions: Positions,
+    hooks: Hooks,
     before: Mapping[str, LeftOutBefore],
     members: list[str],
 ) -> Iterator[ReadBatch | SliceEnd]:
     """The steps of one stream. `members` is filled with the slices a sliced one has."""
 
     def read(key: str) -> Iterator[ReadBatch]:
-        return _batches(connector, session, stream, positions, key)
+        return _batches(connector, session, stream, positions, hooks, key)
 
     keys = [part.key for part in connector.slices(session, stream)]
     if stream.is_sliced:
@@ -138,10 +161,12 @@ def _steps(
         yield from read(key)
 
 
-def _batches(connector: Connector, session: Any, stream: Stream, positions: Positions, key: str) -> Iterator[ReadBatch]:
+def _batches(
+    connector: Connector, session: Any, stream: Stream, positions: Positions, hooks: Hooks, key: str
+) -> Iterator[ReadBatch]:
     start = positions.start_of(stream, key)
     while start is not None:
-        following = None
+        following, start = None, hooks.begin(stream, start)
         for page in coalesce(connector.read(session, stream, start.read)):
             yield ReadBatch(stream, start, page)
             following = positions.after(start, page) if page.is_last else None

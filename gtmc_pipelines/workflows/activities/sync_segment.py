@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
+from gtmc_pipelines.connectors.contract import DescribesFields
 from gtmc_pipelines.connectors.registry import connector_of
 from gtmc_pipelines.mapping.compile import CompiledMapping
 from gtmc_pipelines.model.catalog import Stream
@@ -20,13 +22,15 @@ from gtmc_pipelines.storage.letter_replay import settle_unnamed, streams_waiting
 from gtmc_pipelines.storage.tombstones import load as load_tombstones
 from gtmc_pipelines.workflows.activities.ahead import Ahead
 from gtmc_pipelines.workflows.activities.books import Books
+from gtmc_pipelines.workflows.activities.calculated import Recalculation
 from gtmc_pipelines.workflows.activities.consent import DOMAINS_CHANGED, require_consent
 from gtmc_pipelines.workflows.activities.erased import without_erased
+from gtmc_pipelines.workflows.activities.field_watch import FieldWatch
 from gtmc_pipelines.workflows.activities.mappers import mappers_of
 from gtmc_pipelines.workflows.activities.open_sync import selected_streams
 from gtmc_pipelines.workflows.activities.positions import Positions, Start
 from gtmc_pipelines.workflows.activities.pulse import WORKER_STOPPING, Pulse
-from gtmc_pipelines.workflows.activities.reading import SegmentBounds, SegmentEnd, Step, StreamEnd, read_streams
+from gtmc_pipelines.workflows.activities.reading import Hooks, SegmentBounds, SegmentEnd, Step, StreamEnd, read_streams
 from gtmc_pipelines.workflows.activities.replay import replay_target, replayed
 from gtmc_pipelines.workflows.activities.services import Services
 from gtmc_pipelines.workflows.activities.sessions import open_session
@@ -57,6 +61,7 @@ class Segment:
         self._refused: dict[str, Broken] = {}
         self._tombstones = load_tombstones(services.database, services.key_ring, request.tenant_id)
         self._mappers: dict[str, list[CompiledMapping]] = {}
+        self._watches: dict[str, FieldWatch] = {}
         with services.database.tenant(request.tenant_id) as handle:
             self._waiting = streams_waiting(handle, request.tenant_id, request.connector_id)
 
@@ -76,10 +81,13 @@ class Segment:
     def _go_on(self) -> bool:
         with ExitStack() as stack:
             stack.callback(self._close_writer)
+            last = ""
             for step in stack.enter_context(Ahead(self._steps(), self._beat)):
                 self._beat()
                 if isinstance(step, SegmentEnd):
+                    self._watches[last].close()
                     return False
+                last = step.stream.name
                 if isinstance(step, ReadBatch):
                     self._write(step)
                 elif isinstance(step, SliceEnd):
@@ -92,6 +100,11 @@ class Segment:
         """Runs in the reading thread, vendor session and all: authenticating may wait longer than a heartbeat."""
         services, row = self._services, self._row
         session = open_session(services, row)
+        calculated = Recalculation(services.database, self._request, self._plan, self._connector, session)
+
+        def begin(stream: Stream, start: Start) -> Start:
+            return self._begin(session, stream, start)
+
         try:
             yield from read_streams(
                 self._connector,
@@ -101,13 +114,29 @@ class Segment:
                 SegmentBounds(services.settings.segment_records, services.settings.segment_seconds),
                 self._compile,
                 self._books.left_out_before(),
+                Hooks(
+                    begin,
+                    lambda stream, steps: self._watches[stream.name].gathered(steps),
+                    lambda stream: calculated.pages(stream, self._mappers[stream.name]),
+                ),
             )
         finally:
             session.close()
 
     def _compile(self, stream: Stream) -> None:
         """The mapping as it is saved now: one that can't be compiled ends its stream before the vendor is asked."""
-        self._mappers[stream.name] = mappers_of(self._services.database, self._connector, self._row, stream)
+        mappers = mappers_of(self._services.database, self._connector, self._row, stream)
+        self._mappers[stream.name] = mappers
+        self._watches[stream.name] = FieldWatch(self._services.database, self._request, stream, mappers)
+
+    def _begin(self, session: Any, stream: Stream, start: Start) -> Start:
+        """Where a read starts: further back when a hidden field is shown again."""
+        watch, connector = self._watches[stream.name], self._connector
+        if not watch.has_hidden:
+            return start
+        if isinstance(connector, DescribesFields):
+            return watch.lowered(start, connector.shown_fields(session, stream))
+        return watch.lowered(start, None)
 
     def _write(self, step: ReadBatch) -> None:
         if require_consent(self._services.database, self._request) != self._agreed:
@@ -115,8 +144,11 @@ class Segment:
         writer, page = self._writer_for(step), step.page
         if self._tombstones is not None:
             page = without_erased(page, step.stream, writer.primary_mapper, self._tombstones)
+        watch = self._watches[step.stream.name]
+        page = watch.kept(page, step.start)
         batch = Batch(page.records, page.checkpoint, page.watermark, page.rejects, page.skipped)
         self._books.add(step.stream, writer.write(batch))
+        watch.written(page, step.start)
         self._committed_at = time.monotonic()
         if page.is_last and step.start.generation:
             self._sweep(step.stream, step.start)
@@ -141,6 +173,8 @@ class Segment:
 
     def _end(self, step: StreamEnd) -> None:
         self._close_writer()
+        if step.stream.name in self._watches:
+            self._watches[step.stream.name].close()
         fault = step.fault
         if fault is None:
             left = self._positions.left_to_sweep(step.stream)
