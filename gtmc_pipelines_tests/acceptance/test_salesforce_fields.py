@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,14 +14,15 @@ from gtmc_pipelines.defs.checks.catalog import subjects_of
 from gtmc_pipelines.defs.checks.evidence import Evidence
 from gtmc_pipelines.defs.checks.fields import missing_fields
 from gtmc_pipelines.defs.checks.verdict import Finding
+from gtmc_pipelines.defs.metadata import facts_of, sync_metadata
 from gtmc_pipelines.mapping.entry import MappingEntry, Transform
-from gtmc_pipelines.model.catalog import CALCULATED_AS_OF
 from gtmc_pipelines.model.connector_types import ConnectorType
 from gtmc_pipelines.model.entities import Entity
 from gtmc_pipelines.model.phases import SyncMode
 from gtmc_pipelines.storage.mappings import save_mapping
 from gtmc_pipelines.storage.renormalize import raw_page
-from gtmc_pipelines.storage.statements import row, run
+from gtmc_pipelines.storage.statements import run
+from gtmc_pipelines.storage.sync_history import require_sync
 from gtmc_pipelines_tests.acceptance.conftest import MakeStage
 from gtmc_pipelines_tests.acceptance.stage import Stage
 from gtmc_pipelines_tests.acceptance.subject import Change, Subject
@@ -62,15 +64,19 @@ def test_what_changed_while_a_field_was_hidden_is_read_again_when_it_is_back(sta
     changed = stage.site.mutate(Change("Contact", "update", fields={"Title": "Changed while hidden"}))
     made = stage.site.mutate(Change("Contact", "create", fields={"LastName": "New", "Title": "Made while hidden"}))
     stage.completed()
-    assert {key: _titles(stage)[key] for key in known} == known
-    assert {_titles(stage)[key] for key in made} == {None}
+    now = _titles(stage)
+    assert {key: now[key] for key in known} == known
+    assert {now[key] for key in made} == {None}
+    landed = {record.external_id: json.loads(record.payload) for record in _raw(stage)}
+    assert {key: landed[key].get("Title") for key in known} == known, "what is made of the raw rows keeps them too"
     with stage.database.tenant(stage.tenant) as handle:  # the overlap of an incremental read would hide the cure
         ahead = (datetime.now(UTC) + timedelta(minutes=20)).isoformat()
         run(handle, "UPDATE stream_cursors SET watermark = %(at)s WHERE stream = 'contacts'", {"at": ahead})
     stage.site.mend()
     stage.completed()
-    assert {_titles(stage)[key] for key in changed} == {"Changed while hidden"}
-    assert {_titles(stage)[key] for key in made} == {"Made while hidden"}
+    now = _titles(stage)
+    assert {now[key] for key in changed} == {"Changed while hidden"}
+    assert {now[key] for key in made} == {"Made while hidden"}
     assert not _findings(stage)
 
 
@@ -122,7 +128,9 @@ def test_calculated_fields_are_refreshed_once_a_day(
     assert changed == live, "only the rows that differ are written"
     assert outcome.totals.updated == len(live)
     assert stage.completed().totals.changed == 0
-    with stage.database.tenant(stage.tenant) as handle:
-        found = row(handle, "SELECT cursor_after FROM sync_logs ORDER BY started_at DESC LIMIT 1")
-    assert found
-    assert f"contacts{CALCULATED_AS_OF}" in found["cursor_after"]
+    said = sync_metadata(
+        facts_of(require_sync(stage.database, stage.tenant, outcome.sync_log_id), url=""), ("contacts",)
+    )
+    assert 0 <= float(str(said["calculated_fields_age_hours"].value)) < 1
+    assert "calculated_fields_as_of" in said
+    assert "contacts.calculated" not in str(said["next_incremental_from"].value)
