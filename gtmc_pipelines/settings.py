@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import psutil
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from gtmc_pipelines.model.errors import Misuse
@@ -25,6 +25,10 @@ CALLBACK_URL = "http://localhost:8400/callback"
 _HEX_KEY = re.compile(r"[0-9a-fA-F]{64}")
 _HOST_PORT = re.compile(r"[^\s/:,@]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}")
 _POSTGRES_URL = re.compile(r"postgres(ql)?(\+\w+)?://\S+")
+_PROXY_URL = re.compile(
+    r"http://((?:[^\s:/@%]|%[0-9a-fA-F]{2})+(:(?:[^\s:/@%]|%[0-9a-fA-F]{2})*)?@)?"
+    r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}/?"
+)
 _WEB_URL = re.compile(r"https?://[^\s/]\S*")
 
 
@@ -146,6 +150,13 @@ class Settings(BaseSettings):
         "O365_GRAPH_URL", "https://graph.microsoft.com/v1.0", description="Microsoft Graph with its version"
     )
 
+    http_proxy: SecretStr | None = _variable(
+        "GTMC_HTTP_PROXY",
+        description="http://user:password@host:port that vendors are called through; HTTPS_PROXY has no say",
+    )
+    is_development: bool = _variable(
+        "GTMC_DEVELOPMENT", False, description="1 on a development machine, where alone sandbox hosts may be set"
+    )
     sandbox_hosts: str = _variable(
         "GTMC_SANDBOX_HOSTS", "", description="host:port list where loopback or http is allowed. Never in production"
     )
@@ -194,6 +205,26 @@ class Settings(BaseSettings):
             if part.strip() and not _HOST_PORT.fullmatch(part.strip()):
                 raise ValueError("must look like host:port")
         return text
+
+    @field_validator("sandbox_hosts")
+    @classmethod
+    def _on_a_development_machine_only(cls, text: str, info: ValidationInfo) -> str:
+        if text.strip() and not info.data.get("is_development"):
+            raise ValueError(
+                "lets connectors talk to loopback and plain http, which no machine with real vendors may do; unset it, "
+                "or say that this is a development machine: GTMC_DEVELOPMENT=1"
+            )
+        return text
+
+    @field_validator("http_proxy")
+    @classmethod
+    def _a_plain_proxy(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not _PROXY_URL.fullmatch(url.get_secret_value()):
+            raise ValueError(
+                "must look like http://host:port or http://user:password@host:port, with @ : / % in user and password "
+                "written as %40 %3A %2F %25"
+            )
+        return url
 
     @field_validator("temporal_ui_url", "dagster_url")
     @classmethod

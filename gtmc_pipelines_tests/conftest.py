@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+os.environ["GTMC_DEVELOPMENT"] = "1"  # the suite's vendors are imitated ones
 os.environ["COLUMNS"] = "160"  # tables are as wide for every process of the suite, whatever terminal it has
 
 from gtmc_pipelines.settings import child_environment

@@ -37,6 +37,7 @@ PROBES: tuple[tuple[str, Probe], ...] = (
     ("Temporal", temporal),
     ("Dagster", doctor.dagster),
     ("Sandbox", doctor.sandbox),
+    ("HTTP proxy", doctor.proxy),
     ("Disk", doctor.disk),
     ("Ports", doctor.ports),
 )

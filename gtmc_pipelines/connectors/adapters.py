@@ -9,23 +9,31 @@ from urllib.parse import urlsplit
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPSConnectionPool, PoolManager
-from urllib3.connection import HTTPSConnection
+from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 from urllib3.util.connection import create_connection
 
 from gtmc_pipelines.connectors.host_guard import public_addresses, refused
+from gtmc_pipelines.connectors.http_proxy import HttpProxy
 
 POOL_SIZE = 10
 
 
 class GuardedConnection(HTTPSConnection):
-    """Dials only addresses it has checked itself, so that no second look-up can lead elsewhere."""
+    """Dials only addresses it has checked itself, so that no second look-up can lead elsewhere.
+
+    With a proxy they are checked as well; then the proxy is asked for the host by its name.
+    """
+
+    proxy_of_ours: HttpProxy | None = None
 
     def _new_conn(self) -> socket.socket:
         try:
             addresses = public_addresses(self._dns_host, self.port or 443)
         except socket.gaierror as error:
             raise NameResolutionError(self.host, self, error) from error
+        if self.proxy_of_ours is not None:
+            return self.proxy_of_ours.tunnel(self._dns_host, self.port or 443, self.timeout, self.socket_options)
         failure: OSError | None = None
         for address in addresses:
             try:
@@ -39,20 +47,19 @@ class GuardedConnection(HTTPSConnection):
         raise NewConnectionError(self, "no address of the host answered") from failure
 
 
-class _GuardedPool(HTTPSConnectionPool):
-    ConnectionCls = GuardedConnection
-
-
 class GuardedAdapter(HTTPAdapter):
     """For every https host that is not a sandbox."""
 
-    def __init__(self) -> None:
+    def __init__(self, proxy: HttpProxy | None = None) -> None:
+        self._proxy = proxy
         super().__init__(pool_connections=POOL_SIZE, pool_maxsize=POOL_SIZE)
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **pool_kwargs: Any) -> None:
         """A pool manager whose https connections are guarded."""
         manager = PoolManager(num_pools=connections, maxsize=maxsize, block=block, **pool_kwargs)
-        manager.pool_classes_by_scheme = {**manager.pool_classes_by_scheme, "https": _GuardedPool}
+        connection = type("Connection", (GuardedConnection,), {"proxy_of_ours": self._proxy})
+        pool = type("Pool", (HTTPSConnectionPool,), {"ConnectionCls": connection})
+        manager.pool_classes_by_scheme = {**manager.pool_classes_by_scheme, "https": pool}
         self.poolmanager = manager
 
 
@@ -67,13 +74,30 @@ class RefusingAdapter(HTTPAdapter):
 class SandboxAdapter(HTTPAdapter):
     """For one `host:port` of the sandbox: its own CA, and http in place of https where it serves that.
 
-    simple-salesforce always builds https URLs, hence `is_plain`.
+    simple-salesforce always builds https URLs, hence `is_plain`. A proxy is gone through here, too.
     """
 
-    def __init__(self, ca_file: str | None, *, is_plain: bool = False) -> None:
-        super().__init__(pool_connections=POOL_SIZE, pool_maxsize=POOL_SIZE)
+    def __init__(self, ca_file: str | None, *, is_plain: bool = False, proxy: HttpProxy | None = None) -> None:
         self._ca_file = ca_file
         self._is_plain = is_plain
+        self._proxy = proxy
+        super().__init__(pool_connections=POOL_SIZE, pool_maxsize=POOL_SIZE)
+
+    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **pool_kwargs: Any) -> None:
+        """The usual pool manager, or one whose connections are tunnels."""
+        super().init_poolmanager(connections, maxsize, block, **pool_kwargs)
+        if (proxy := self._proxy) is None:
+            return
+
+        def dial(connection: HTTPConnection) -> socket.socket:
+            port = connection.port or connection.default_port
+            return proxy.tunnel(connection.host, port, connection.timeout, connection.socket_options)
+
+        classes: dict[str, Any] = dict(self.poolmanager.pool_classes_by_scheme)
+        for scheme, pool in classes.items():
+            tunnelled = type("Connection", (pool.ConnectionCls,), {"_new_conn": dial})
+            classes[scheme] = type("Pool", (pool,), {"ConnectionCls": tunnelled})
+        self.poolmanager.pool_classes_by_scheme = classes
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
         """Send with the sandbox's CA."""

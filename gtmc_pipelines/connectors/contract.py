@@ -57,7 +57,8 @@ class ConnectorSettings:
     `options` are the plain settings of the connector row over the vendor-true defaults (base URL,
     API version, page size). `app` holds secrets of our own registration with the vendor
     (`client_id`, `client_secret`). `sandbox_hosts` (`host:port`) are the only places where a
-    loopback address or plain http is allowed; `ca_file` is an extra CA to trust there.
+    loopback address or plain http is allowed; `ca_file` is an extra CA to trust there. `http_proxy` is the
+    `http://user:password@host:port` that every call goes through, if any.
     """
 
     tenant_id: str
@@ -67,6 +68,7 @@ class ConnectorSettings:
     overlap: timedelta = timedelta(minutes=10)
     sandbox_hosts: frozenset[str] = frozenset()
     ca_file: str | None = None
+    http_proxy: Secret | None = None
     http: HttpLimits = HttpLimits()
 
 

@@ -22,6 +22,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 from gtmc_pipelines.connectors.adapters import GuardedAdapter, RefusingAdapter, SandboxAdapter
 from gtmc_pipelines.connectors.contract import ConnectorSettings, HttpLimits
 from gtmc_pipelines.connectors.host_guard import checked_url
+from gtmc_pipelines.connectors.http_proxy import HttpProxy
 from gtmc_pipelines.connectors.retry import Transient, backoff, is_transient_status, retry_after_seconds
 from gtmc_pipelines.model.errors import Broken, Retry
 
@@ -57,11 +58,12 @@ class VendorSession(requests.Session):
         self._settings = settings
         self._closed = threading.Event()
         self._sleep: Sleep = sleep or self._closed.wait
-        self.mount("https://", GuardedAdapter())
+        self._proxy = proxy = HttpProxy.of(settings.http_proxy)
+        self.mount("https://", GuardedAdapter(proxy))
         self.mount("http://", RefusingAdapter())
         for host in settings.sandbox_hosts:
-            self.mount(f"https://{host.lower()}/", SandboxAdapter(settings.ca_file))
-            self.mount(f"http://{host.lower()}/", SandboxAdapter(settings.ca_file))
+            self.mount(f"https://{host.lower()}/", SandboxAdapter(settings.ca_file, proxy=proxy))
+            self.mount(f"http://{host.lower()}/", SandboxAdapter(settings.ca_file, proxy=proxy))
 
     @property
     def limits(self) -> HttpLimits:
@@ -76,7 +78,9 @@ class VendorSession(requests.Session):
     def serve_plainly(self, host_port: str) -> None:
         """Send https URLs of this sandbox `host:port` over plain http. Raises Broken for any other host."""
         checked_url(f"http://{host_port}/", self._settings.sandbox_hosts)
-        self.mount(f"https://{host_port.lower()}/", SandboxAdapter(self._settings.ca_file, is_plain=True))
+        self.mount(
+            f"https://{host_port.lower()}/", SandboxAdapter(self._settings.ca_file, is_plain=True, proxy=self._proxy)
+        )
 
     def is_transient(self, response: requests.Response) -> bool:
         """Whether this answer is worth another attempt; vendors with a say of their own override it."""

@@ -79,7 +79,8 @@ def alerts_sensor() -> dg.SensorDefinition:
         if not news:
             return dg.SensorResult(skip_reason="No news.", cursor=_cursor(news.told))
         try:
-            post(settings.alert_webhook_url.get_secret_value(), message(news, settings.dagster_url))
+            proxy = settings.http_proxy.get_secret_value() if settings.http_proxy else ""
+            post(settings.alert_webhook_url.get_secret_value(), message(news, settings.dagster_url), proxy)
         except Misuse as refusal:
             if _cursor(news.seen) == context.cursor:
                 raise  # a failed tick is seen, but keeps no cursor: only once there is nothing new to keep
@@ -152,14 +153,19 @@ def message(news: News, dagster_url: str | None = None) -> str:
     return "\n".join(parts)
 
 
-def post(url: str, text: str) -> None:
-    """Post `{"text": …}`. Raises Misuse when the webhook doesn't take it; the address itself is a secret."""
-    parts = urlsplit(url)
+def post(url: str, text: str, proxy: str = "") -> None:
+    """Post `{"text": …}`, https through the proxy of the settings. The environment has no say in that.
+
+    Raises Misuse when the webhook doesn't take it; the address itself is a secret.
+    """
+    parts, proxies = urlsplit(url), {"https": proxy} if proxy else {}
     request = urllib.request.Request(  # noqa: S310 - settings allow http and https only
         url, json.dumps({"text": text}).encode(), {"Content-Type": "application/json"}, method="POST"
     )
     try:
-        with urllib.request.build_opener(_NoRedirect).open(request, timeout=SECONDS_TO_ANSWER):
+        with urllib.request.build_opener(_NoRedirect, urllib.request.ProxyHandler(proxies)).open(
+            request, timeout=SECONDS_TO_ANSWER
+        ):
             return  # it has taken the post, however it goes on with its answer
     except urllib.error.HTTPError as error:
         answered = f"answered {error.code}"

@@ -104,6 +104,16 @@ def sandbox(settings: Settings) -> Finding:
     )
 
 
+def proxy(settings: Settings) -> Finding:
+    """Through which proxy vendors are called; user and password aren't shown."""
+    if settings.http_proxy is None:
+        return Finding("HTTP proxy", "ok", "none: vendors are called directly")
+    place = settings.http_proxy.get_secret_value().rpartition("@")[2].removeprefix("http://").rstrip("/")
+    return Finding(
+        "HTTP proxy", "ok", f"{place}, for every vendor call", "It must refuse private address ranges itself."
+    )
+
+
 def disk(settings: Settings) -> Finding:
     """Free space where the embedded data are."""
     place = next(folder for folder in [settings.home.absolute(), *settings.home.absolute().parents] if folder.exists())

@@ -77,7 +77,11 @@ def sandbox_environment(announcement: Mapping[str, Any]) -> dict[str, str]:
     """The variables under which the connectors talk to this sandbox."""
     vendors = announcement.get("vendors", {})
     hosts = [urlsplit(vendor[scheme]).netloc for vendor in vendors.values() for scheme in ("http", "https")]
-    variables = {"GTMC_SANDBOX_HOSTS": ",".join(hosts), "GTMC_CA_FILE": str(announcement.get("ca_file", ""))}
+    variables = {
+        "GTMC_DEVELOPMENT": "1",
+        "GTMC_SANDBOX_HOSTS": ",".join(hosts),
+        "GTMC_CA_FILE": str(announcement.get("ca_file", "")),
+    }
     if salesforce := vendors.get("salesforce"):
         credentials = salesforce.get("credentials", {})
         variables["SALESFORCE_CALLBACK_URL"] = next(iter(local_callbacks(salesforce)), "")

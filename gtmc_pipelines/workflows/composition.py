@@ -27,6 +27,7 @@ def compose(settings: Settings, row: ConnectorRow) -> ConnectorSettings:
         app=_app(settings, row.type),
         sandbox_hosts=settings.allowed_sandbox_hosts,
         ca_file=str(settings.ca_file) if settings.ca_file else None,
+        http_proxy=Secret(settings.http_proxy.get_secret_value()) if settings.http_proxy else None,
     )
 
 

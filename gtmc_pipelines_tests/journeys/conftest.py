@@ -52,6 +52,7 @@ def desk(tmp_path: Path, postgres_url: str, database: Database, temporal_address
             "SALESFORCE_CLIENT_SECRET": org.client_secret,
             "SALESFORCE_LOGIN_URL": org.base,
             "SALESFORCE_CALLBACK_URL": org.callback,
+            "GTMC_DEVELOPMENT": "1",
             "GTMC_SANDBOX_HOSTS": org.host,
         },
     )

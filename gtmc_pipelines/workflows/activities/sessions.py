@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gtmc_pipelines.connectors.contract import Credentials, CredentialSource, Session
+from gtmc_pipelines.connectors.http_proxy import proxy_secrets
 from gtmc_pipelines.connectors.registry import connector_of
 from gtmc_pipelines.storage.connectors import ConnectorRow
 from gtmc_pipelines.storage.credentials import StoredCredentials
@@ -39,6 +40,6 @@ class RememberedCredentials:
 def open_session(services: Services, row: ConnectorRow) -> Session:
     """An authenticated session of the row's connector; the caller closes it. Raises Reauthorize."""
     settings = compose_agreed(services.settings, services.database, row)
-    services.redactor.remember(*settings.app.values())
+    services.redactor.remember(*settings.app.values(), *proxy_secrets(settings.http_proxy))
     stored = StoredCredentials(services.database, services.key_ring, row.tenant_id, row.id)
     return connector_of(row.type).authenticate(RememberedCredentials(stored, services.redactor), settings)
