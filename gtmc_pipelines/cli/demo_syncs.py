@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 
 from rich.box import SIMPLE_HEAD
@@ -17,6 +18,7 @@ from gtmc_pipelines.model.phases import SyncMode
 from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines.storage.sync_history import SyncLog, list_syncs
 
+_LOOK_SECONDS = 0.5
 Results = Mapping[Subject, SyncLog]
 
 
@@ -46,6 +48,33 @@ def sync_through_dagster(
                 next_step=f"`gtmc demo --keep` leaves the UI up; the run's log is {dagster.run_url(run)}",
             )
     return logs
+
+
+def settle(
+    dagster: RunningDagster, database: Database, subjects: Sequence[Subject], *, within_seconds: float = 300
+) -> None:
+    """Wait until nobody syncs: no tick, no run, no open sync of these connectors. Sensors start syncs of their own.
+
+    Raises Broken naming what is still at work after `within_seconds`.
+    """
+    deadline = time.monotonic() + within_seconds
+    while busy := [*dagster.at_work(), *_open_syncs(database, subjects)]:
+        if time.monotonic() > deadline:
+            raise Broken(
+                "demo_unsettled",
+                f"Still at work after {within_seconds:.0f} seconds: {', '.join(busy[:5])}.",
+                next_step="`gtmc demo --keep` leaves the UI up; look at its runs.",
+            )
+        time.sleep(_LOOK_SECONDS)
+
+
+def _open_syncs(database: Database, subjects: Sequence[Subject]) -> list[str]:
+    return [
+        f"sync {log.workflow_id}"
+        for subject in subjects
+        for log in list_syncs(database, subject.tenant_id, subject.connector_id, limit=5)
+        if log.completed_at is None
+    ]
 
 
 def _types(subjects: Sequence[Subject]) -> list[ConnectorType]:

@@ -45,7 +45,8 @@ def log_row(log: SyncLog) -> dict[str, Any]:
         "id": log.id,
         "tenant": log.tenant_id,
         "connector": log.connector,
-        "type": log.sync_type.value,
+        "type": log.kind,
+        "full_because": log.full_because,
         "outcome": log.outcome or log.status.value,
         "phase": log.phase,
         "started_at": log.started_at,
@@ -57,7 +58,18 @@ def log_row(log: SyncLog) -> dict[str, Any]:
         "trigger": log.trigger,
         "workflow_id": log.workflow_id,
         "dagster_run_id": log.dagster_run_id,
+        "vendor_usage": dict(log.vendor_usage),
     }
+
+
+def usage_text(usage: Mapping[str, int]) -> str | None:
+    """What a sync cost at the vendor, in words: `412 requests, 9,310 of 100,000 of the day used by everybody`."""
+    if not usage:
+        return None
+    said = f"{usage.get('requests', 0):,} requests"
+    if "api_used" in usage and "api_limit" in usage:
+        said += f"; {usage['api_used']:,} of the day's {usage['api_limit']:,} used by everybody"
+    return said
 
 
 def _in_lines(steps: Iterator[Progress]) -> None:

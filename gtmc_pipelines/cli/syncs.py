@@ -14,7 +14,7 @@ import typer
 from gtmc_pipelines.cli.actor import cli_actor
 from gtmc_pipelines.cli.console import AsJson, Tenant, console, emit, emit_json, fail
 from gtmc_pipelines.cli.opening import opened
-from gtmc_pipelines.cli.sync_views import balance_sheet, log_row, watch
+from gtmc_pipelines.cli.sync_views import balance_sheet, log_row, usage_text, watch
 from gtmc_pipelines.connectors.registry import connector_type
 from gtmc_pipelines.model.catalog import STREAMS
 from gtmc_pipelines.model.connector_types import ConnectorStatus
@@ -121,7 +121,8 @@ def _of_any_tenant(connector: str) -> str:
 
 def _brief(row: Mapping[str, Any]) -> dict[str, Any]:
     written = sum(row[name] for name in ("created", "updated", "deleted"))
-    brief = {"id": row["id"][:_ID_CHARACTERS], "sync": f"{row['type']}, {row['outcome']}", "written": written}
+    kind = f"{row['type']} ({row['full_because'].replace('_', ' ')})" if row["full_because"] else row["type"]
+    brief = {"id": row["id"][:_ID_CHARACTERS], "sync": f"{kind}, {row['outcome']}", "written": written}
     return {**row, **brief}
 
 
@@ -137,7 +138,7 @@ def show(
     if as_json:
         emit_json({**log_row(log), "streams": log.stream_counts, "workflow_url": url})
         return
-    facts = {**log_row(log), "workflow_url": url}
+    facts = {**log_row(log), "vendor_usage": usage_text(log.vendor_usage), "workflow_url": url}
     emit([{"field": name, "value": value} for name, value in facts.items()], ("field", "value"), as_json=False)
     balance_sheet({name: log.counts_of(name).as_dict() for name in log.stream_counts}, "records")
     for name, entry in log.stream_counts.items():

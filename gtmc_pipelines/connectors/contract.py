@@ -77,7 +77,7 @@ class Session(Protocol):
 
     @property
     def usage(self) -> Mapping[str, int]:
-        """Gauges the vendor reported, for example `api_used` and `api_limit`, plus `requests` made."""
+        """`requests` made, and gauges the vendor reported: of `api_limit` in 24 hours everybody has `api_used`."""
         ...
 
     def close(self) -> None:

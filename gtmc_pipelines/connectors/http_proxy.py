@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import socket
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -46,7 +45,7 @@ class HttpProxy:
         """`host:port`, for messages."""
         return f"{self.host}:{self.port}"
 
-    def tunnel(self, host: str, port: int, timeout: Any, options: Sequence[Any] | None = None) -> socket.socket:
+    def tunnel(self, host: str, port: int, timeout: Any, options: Any = None) -> socket.socket:
         """A socket whose other end is `host:port`. Raises Transient (`proxy_unreachable`, `proxy_failed`), or Broken
         (`proxy_refused`) when the proxy won't.
         """
@@ -97,8 +96,8 @@ def proxy_secrets(url: Secret | None) -> list[str | Secret]:
     if url is None:
         return []
     password = urlsplit(url.reveal()).password or ""
+    found: list[str | Secret] = [url, password, unquote(password)]
     proxy = HttpProxy.of(url)
-    header = (
-        [proxy.authorization, proxy.authorization.reveal().partition(" ")[2]] if proxy and proxy.authorization else []
-    )
-    return [url, password, unquote(password), *header]
+    if proxy is not None and proxy.authorization is not None:
+        found += [proxy.authorization, proxy.authorization.reveal().partition(" ")[2]]
+    return found

@@ -37,6 +37,16 @@ mutation ($params: ExecutionParams!) {
 
 _STATUS = "query ($run: ID!) { runOrError(runId: $run) { ... on Run { status } } }"
 
+_AT_WORK = """
+query ($repository: RepositorySelector!) {
+  sensorsOrError(repositorySelector: $repository) {
+    ... on Sensors { results { name sensorState { ticks(limit: 1) { status } } } }
+  }
+  runsOrError(filter: {statuses: [QUEUED, NOT_STARTED, STARTING, STARTED, CANCELING]}, limit: 100) {
+    ... on Runs { results { jobName status } }
+  }
+}"""
+
 
 class RunningDagster:
     """A Dagster webserver at `url`, for example `http://127.0.0.1:3000`."""
@@ -71,6 +81,20 @@ class RunningDagster:
             if all(status in FINISHED for status in statuses.values()):
                 return
             time.sleep(interval_seconds)
+
+    def at_work(self) -> list[str]:
+        """What isn't done at this moment, each in a few words: ticks of sensors, and runs whoever launched them.
+
+        A tick that may yet launch a run counts, so nothing at work means that nothing is about to begin either.
+        """
+        answer = self._ask(_AT_WORK, {"repository": self._selector()})
+        sensors, runs = answer["sensorsOrError"]["results"], answer["runsOrError"]["results"]
+        ticking = [
+            each["name"] for each in sensors if any(t["status"] == "STARTED" for t in each["sensorState"]["ticks"])
+        ]
+        return [f"sensor {name}" for name in ticking] + [
+            f"run of {each['jobName']} ({each['status']})" for each in runs
+        ]
 
     def run_url(self, run: str) -> str:
         """Where people look at a run."""

@@ -48,6 +48,8 @@ class SyncFacts:
     is_renormalized: bool = False  # canonical rows were made from raw ones; no vendor was called
     is_replay: bool = False  # the same for dead letters alone
     calculated: Mapping[str, str] = field(default_factory=dict)  # by stream: as of when its calculated fields are
+    usage: Mapping[str, int] = field(default_factory=dict)  # what it cost at the vendor
+    full_because: str = ""  # why it is full, when it was asked for as incremental
 
     def total_of(self, streams: tuple[str, ...]) -> Counts:
         """The sheets of these streams added up."""
@@ -84,6 +86,8 @@ def facts_of(log: SyncLog, *, url: str) -> SyncFacts:
         is_renormalized=log.trigger in (Trigger.RENORMALIZE, Trigger.REPLAY),
         is_replay=log.trigger == Trigger.REPLAY,
         calculated=_calculated(log.cursor_after),
+        usage=log.vendor_usage,
+        full_because=log.full_because or "",
     )
 
 
@@ -128,6 +132,9 @@ def sync_metadata(facts: SyncFacts, streams: tuple[str, ...]) -> Metadata:
     if (lag := facts.lag_seconds(streams)) is not None:
         found["lag_seconds"] = dg.MetadataValue.float(round(lag, 3))
     found["sync_type"] = dg.MetadataValue.text(_kind(facts))
+    if facts.full_because:
+        found["full_because"] = dg.MetadataValue.text(facts.full_because.replace("_", " "))
+    found |= _usage(facts.usage)
     found |= workflow_links(facts)
     watermarks = [f"{s}: {facts.watermarks[s][:_LONGEST_WATERMARK]}" for s in streams if facts.watermarks.get(s)]
     if watermarks:
@@ -143,6 +150,15 @@ def sync_metadata(facts: SyncFacts, streams: tuple[str, ...]) -> Metadata:
             f"{total.failed:,} failed records. List them: "
             f"`gtmc dead-letters list --tenant {facts.tenant} --connector {facts.connector}`"
         )
+    return found
+
+
+def _usage(usage: Mapping[str, int]) -> Metadata:
+    """What the whole sync cost at the vendor, as numbers that plot over time."""
+    found: Metadata = {f"vendor_{name}": dg.MetadataValue.int(value) for name, value in sorted(usage.items())}
+    if usage.get("api_limit") and "api_used" in usage:
+        share = 100 * usage["api_used"] / usage["api_limit"]
+        found["vendor_quota_used_percent"] = dg.MetadataValue.float(round(share, 2))
     return found
 
 

@@ -23,6 +23,13 @@ class SyncMode(StrEnum):
     INCREMENTAL = "incremental"
 
 
+class FullBecause(StrEnum):
+    """Why a sync that was asked for as incremental is a full one."""
+
+    FIRST_SYNC = "first_sync"  # nothing was ever read to its end, at least since the connector was connected
+    UNFINISHED_FULL_READ = "unfinished_full_read"  # an earlier full read was cut and is gone on with
+
+
 class SyncStatus(StrEnum):
     """`sync_logs.status`: exactly the documented three."""
 

@@ -46,7 +46,7 @@ class DagsterServices:
     def prepare(self) -> None:
         """Write DAGSTER_HOME: the repository's dagster.yaml and a workspace that names our code server."""
         self.home.mkdir(parents=True, exist_ok=True)
-        source = Path(__file__).parents[2] / "dagster.yaml"
+        source = Path(__file__).parents[1] / "dagster.yaml"
         if not source.exists():
             raise Misuse(
                 "dagster_yaml_missing",

@@ -9,7 +9,7 @@ from typing import Any
 
 from gtmc_pipelines.model.counters import Counts
 from gtmc_pipelines.model.errors import Misuse
-from gtmc_pipelines.model.phases import SyncMode, SyncStatus
+from gtmc_pipelines.model.phases import SyncMode, SyncStatus, Trigger
 from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines.storage.statements import Row, rows
 from gtmc_pipelines.storage.sync_logs import COUNTERS
@@ -18,7 +18,7 @@ _COLUMNS = (
     "l.id, l.tenant_id, l.connector_id, c.type AS connector, l.sync_type, l.status, l.outcome, l.phase, l.started_at,"
     " l.completed_at, l.error_code, l.error_kind, l.error_message, l.deferred_until, l.workflow_id,"
     " l.workflow_run_id, l.trigger, l.requested_by, l.dagster_run_id, l.cursor_before, l.cursor_after,"
-    " l.stream_counts, " + ", ".join(f"l.records_{name}" for name in COUNTERS)
+    " l.stream_counts, l.vendor_usage, l.full_because, " + ", ".join(f"l.records_{name}" for name in COUNTERS)
 )
 _FROM = "FROM sync_logs l JOIN connectors c ON c.tenant_id = l.tenant_id AND c.id = l.connector_id"
 
@@ -50,6 +50,13 @@ class SyncLog:
     cursor_after: str | None = field(repr=False)
     counts: Counts
     stream_counts: Mapping[str, Mapping[str, Any]]  # {stream: {"state": …, counters, "error": sentence}}
+    vendor_usage: Mapping[str, int] = field(default_factory=dict)  # requests, and gauges like api_used, api_limit
+    full_because: str | None = None  # why it is full, when it was asked for as incremental (model.phases)
+
+    @property
+    def kind(self) -> str:
+        """What it is: `full`, `incremental`, or `renormalize` and `replay`, which read nothing from the vendor."""
+        return self.trigger if self.trigger in (Trigger.RENORMALIZE, Trigger.REPLAY) else self.sync_type.value
 
     @property
     def seconds(self) -> float | None:

@@ -5,22 +5,27 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
+
+from psycopg.types.json import Jsonb
 
 from gtmc_pipelines.model.counters import Counts
 from gtmc_pipelines.model.errors import Broken
-from gtmc_pipelines.model.phases import Outcome, Phase, SyncMode, Trigger
+from gtmc_pipelines.model.phases import FullBecause, Outcome, Phase, SyncMode, Trigger
 from gtmc_pipelines.storage import audit
-from gtmc_pipelines.storage.statements import Handle, row, run
+from gtmc_pipelines.storage.statements import Handle, row, rows, run
 
 COUNTERS = tuple(Counts().as_dict())
 
 # The same workflow opening twice (a retried activity) gets its own row back.
 _OPEN = """
 INSERT INTO sync_logs (id, tenant_id, connector_id, sync_type, status, phase, trigger, requested_by, workflow_id,
-                       workflow_run_id, dagster_run_id, cursor_before)
+                       workflow_run_id, dagster_run_id, cursor_before, full_because)
 VALUES (%(id)s, %(tenant_id)s, %(connector_id)s, %(sync_type)s, 'running', %(phase)s, %(trigger)s, %(requested_by)s,
-        %(workflow_id)s, %(workflow_run_id)s, %(dagster_run_id)s, %(cursor_before)s)
+        %(workflow_id)s, %(workflow_run_id)s, %(dagster_run_id)s, %(cursor_before)s,
+        %(full_because)s)
 ON CONFLICT (tenant_id, workflow_run_id) DO UPDATE SET workflow_id = excluded.workflow_id
 RETURNING id, xmax = 0 AS is_new
 """
@@ -59,6 +64,7 @@ def open_sync_log(
     requested_by: str | None = None,
     dagster_run_id: str | None = None,
     cursor_before: str | None = None,
+    full_because: FullBecause | None = None,
 ) -> str:
     """Open the log of a sync and give its id; once for each `workflow_run_id`, however often it is called.
 
@@ -79,6 +85,7 @@ def open_sync_log(
             "workflow_run_id": workflow_run_id,
             "dagster_run_id": dagster_run_id,
             "cursor_before": cursor_before,
+            "full_because": full_because,
         },
     )
     assert opened is not None
@@ -134,6 +141,42 @@ def add_counts(
     )
     if touched == 0:
         raise Broken("sync_log_missing", "The log of this sync is gone.", next_step="Start the sync again.")
+
+
+_USE = """
+UPDATE sync_logs
+   SET vendor_usage = vendor_usage || %(gauges)s::jsonb
+       || jsonb_build_object('requests', coalesce((vendor_usage ->> 'requests')::bigint, 0) + %(requests)s)
+ WHERE tenant_id = %(tenant_id)s AND id = %(id)s
+"""
+_USED = """
+SELECT started_at, coalesce((vendor_usage ->> 'requests')::bigint, 0) AS requests,
+       (vendor_usage ->> 'api_limit')::bigint AS api_limit
+  FROM sync_logs
+ WHERE tenant_id = %(tenant_id)s AND connector_id = %(connector_id)s AND started_at > %(since)s AND vendor_usage <> '{}'
+ ORDER BY started_at
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What one sync has cost so far: requests, and the vendor's limit as told last (None: never)."""
+
+    started_at: datetime
+    requests: int
+    api_limit: int | None
+
+
+def add_usage(handle: Handle, tenant_id: str, sync_log_id: str, requests: int, gauges: Mapping[str, int]) -> None:
+    """Add `requests` to what a sync has cost; the vendor's gauges replace those noted before."""
+    values = {"tenant_id": tenant_id, "id": sync_log_id, "requests": requests, "gauges": Jsonb(dict(gauges))}
+    run(handle, _USE, values)
+
+
+def used_since(handle: Handle, tenant_id: str, connector_id: str, since: datetime) -> list[Used]:
+    """What the syncs of a connector that began after `since` have cost, oldest first."""
+    values = {"tenant_id": tenant_id, "connector_id": connector_id, "since": since}
+    return [Used(**each) for each in rows(handle, _USED, values)]
 
 
 def set_phase(handle: Handle, tenant_id: str, sync_log_id: str, phase: Phase) -> None:

@@ -151,6 +151,8 @@ sync_logs = Table(
     Column("cursor_before", Text),
     Column("cursor_after", Text),
     document("stream_counts", "{}"),
+    document("vendor_usage", "{}"),
+    Column("full_because", Text),
     _of_a_connector(),
     UniqueConstraint("tenant_id", "workflow_run_id"),
     CheckConstraint("sync_type IN ('full', 'incremental')", name="sync_type"),

@@ -109,7 +109,7 @@ class SyncClient:
                 task_queue=self._settings.task_queue,
                 id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
                 search_attributes=_attributes(request),
-                static_summary=f"{request.kind.label}, {request.mode}, {request.tenant_id}",
+                static_summary=f"{request.kind.label}, {request.sync_type}, {request.tenant_id}",
             )
         except WorkflowAlreadyStartedError as error:
             return SyncHandle(name, error.run_id or "", True, f"{name} was started before: following it.")
@@ -213,7 +213,7 @@ def _attributes(request: SyncRequest) -> TypedSearchAttributes:
     pairs: list[SearchAttributePair[Any]] = [
         SearchAttributePair(TENANT_KEY, request.tenant_id),
         SearchAttributePair(CONNECTOR_KEY, request.kind.value),
-        SearchAttributePair(SYNC_TYPE_KEY, request.mode.value),
+        SearchAttributePair(SYNC_TYPE_KEY, request.sync_type),
     ]
     if request.dagster_run_id:
         pairs.append(SearchAttributePair(DAGSTER_RUN_KEY, request.dagster_run_id))

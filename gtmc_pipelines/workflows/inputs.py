@@ -122,6 +122,11 @@ class SyncRequest:
             raise Misuse("no_connector_type", "The type of this connector was not looked up.")
         return self.connector_type
 
+    @property
+    def sync_type(self) -> str:
+        """What is asked for, as the search attribute says it: `renormalize` and `replay` are no syncs."""
+        return self.trigger.value if self.trigger in (Trigger.RENORMALIZE, Trigger.REPLAY) else self.mode.value
+
     def planned(self, plan: SyncPlan) -> SyncRequest:
         """The request with the type that the plan has found out."""
         return self if self.connector_type else replace(self, connector_type=plan.connector_type)

@@ -23,6 +23,7 @@ from gtmc_pipelines.workflows.inputs import (
     CONNECTOR_KEY,
     PHASE_KEY,
     RENORMALIZE_WORKFLOW,
+    SYNC_TYPE_KEY,
     TENANT_KEY,
     FaultNote,
     FinalizeRequest,
@@ -79,8 +80,12 @@ class RenormalizeWorkflow:
         return plan
 
     async def _write(self, plan: SyncPlan) -> None:
-        found_out = (TENANT_KEY.value_set(self._request.tenant_id), CONNECTOR_KEY.value_set(self._request.kind.value))
-        self._enter(Phase.WRITING, *found_out)
+        self._enter(
+            Phase.WRITING,
+            TENANT_KEY.value_set(self._request.tenant_id),
+            CONNECTOR_KEY.value_set(self._request.kind.value),
+            SYNC_TYPE_KEY.value_set(self._request.sync_type),
+        )
         while True:
             segment: SegmentResult = await workflow.execute_activity(
                 "renormalize_segment",

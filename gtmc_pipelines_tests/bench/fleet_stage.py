@@ -70,7 +70,10 @@ def fleet_stage(home: Path, workers: int) -> Iterator[FleetStage]:
         announcement = json.loads((home / "sandbox.json").read_text())
         lift_limits(announcement["vendors"])
         environment = _environment(home, server, temporal.address, announcement)
-        shutil.copyfile(Path(__file__).parents[2] / "dagster.yaml", Path(environment["DAGSTER_HOME"]) / "dagster.yaml")
+        shutil.copyfile(
+            Path(__file__).parents[2] / "gtmc_pipelines" / "dagster.yaml",
+            Path(environment["DAGSTER_HOME"]) / "dagster.yaml",
+        )
         services["worker"] = [_worker(home, number, environment, stack).pid for number in range(1, workers + 1)]
         yield FleetStage(environment, server.url("gtmc"), announcement["vendors"], services)
 

@@ -1,4 +1,4 @@
-"""Vendor calls through an HTTP proxy: hosts are checked first, the environment has no say, the password is seen nowhere."""
+"""Calls through an HTTP proxy: hosts are checked first, the environment has no say, the password is seen nowhere."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ QUOTED = "s3cr3t%40w%2Frd%3A%25"
 
 @dataclass
 class ConnectProxy:
-    """A small real CONNECT proxy on loopback: wants user and password, answers with `status`, notes whom it was asked for."""
+    """A small real CONNECT proxy on loopback: wants a login, answers `status`, notes whom it was asked for."""
 
     status: int = 200
     asked: list[str] = field(default_factory=list)

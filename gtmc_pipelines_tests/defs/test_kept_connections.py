@@ -25,7 +25,7 @@ def instance(postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         connection.execute("CREATE DATABASE dagster_kept")
     url = make_url(postgres_url).set(drivername="postgresql+psycopg2", database="dagster_kept")
     monkeypatch.setenv("DAGSTER_PG_URL", url.render_as_string(hide_password=False))
-    (tmp_path / "dagster.yaml").write_text((ROOT / "dagster.yaml").read_text())
+    (tmp_path / "dagster.yaml").write_text((ROOT / "gtmc_pipelines" / "dagster.yaml").read_text())
     with dg.DagsterInstance.from_config(str(tmp_path)) as found:
         yield found
 
@@ -56,7 +56,7 @@ def test_runs_and_their_events_are_stored_and_found_again(instance: dg.DagsterIn
 
 
 def test_it_takes_the_settings_of_dagsters_own_storage() -> None:
-    configured = yaml.safe_load((ROOT / "dagster.yaml").read_text())["storage"]["custom"]
+    configured = yaml.safe_load((ROOT / "gtmc_pipelines" / "dagster.yaml").read_text())["storage"]["custom"]
     assert configured["class"] == KeptConnectionsStorage.__name__
     assert configured["module"] == KeptConnectionsStorage.__module__
     assert set(configured["config"]) <= set(KeptConnectionsStorage.config_type())

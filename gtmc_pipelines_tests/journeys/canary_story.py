@@ -205,7 +205,7 @@ def _erased(scene: Scene) -> str:
 
 def _dagster(scene: Scene, story: Story) -> None:
     """A run of each connector that succeeds, one that doesn't, the alert about that, and what commands say of it."""
-    storage = {"storage": yaml.safe_load((ROOT / "dagster.yaml").read_text())["storage"]}
+    storage = {"storage": yaml.safe_load((ROOT / "gtmc_pipelines" / "dagster.yaml").read_text())["storage"]}
     folder = scene.home / "dagster"
     folder.mkdir()
     with _webhook(scene) as take, dg.instance_for_test(temp_dir=str(folder), overrides=storage) as instance:

@@ -101,7 +101,8 @@ def test_what_is_said_about_the_connector_stays_and_the_log_says_what_it_was(sta
     now = stage.now
     assert (now.status, now.error_code, now.last_sync_at) == (before.status, before.error_code, before.last_sync_at)
     log = stage.log(outcome.sync_log_id)
-    assert (log.trigger, log.outcome, log.sync_type) == ("renormalize", "completed", "full")
+    assert (log.trigger, log.outcome, log.kind) == ("renormalize", "completed", "renormalize")
+    assert log.sync_type == "incremental", "of the documented two: nothing was read anew"
     assert stage.lease is None
 
 

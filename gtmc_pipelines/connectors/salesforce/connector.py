@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from gtmc_pipelines.connectors.contract import ConnectorSettings, CredentialSource, Differing
 from gtmc_pipelines.connectors.options import Option, https_url, matching, whole_number
+from gtmc_pipelines.connectors.quota import DAILY_QUOTA_PERCENT
 from gtmc_pipelines.connectors.salesforce.api import SalesforceSession, open_session
 from gtmc_pipelines.connectors.salesforce.defaults import DEFAULT_MAPPINGS
 from gtmc_pipelines.connectors.salesforce.recalculated import read_recalculated
@@ -23,6 +24,7 @@ OPTIONS = (
     Option("page_records", "Records a REST page (the vendor's ceiling is 2,000)", whole_number(1, 50_000)),
     Option("bulk_threshold", "Full reads of more records use Bulk API 2.0", whole_number(0, 999_999_999)),
     Option("bulk_page_records", "Records a page of Bulk results", whole_number(1, 250_000)),
+    DAILY_QUOTA_PERCENT,
 )
 
 

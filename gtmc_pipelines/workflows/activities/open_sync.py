@@ -107,7 +107,7 @@ def _take_and_open(
             return fence
         _require_connected(handle, request)
         states = cursors.list_states(handle, tenant, connector)
-        mode = mode_of(request.mode, streams, states)
+        mode, full_because = mode_of(request.mode, streams, states)
         log_id = open_sync_log(
             handle,
             tenant,
@@ -119,6 +119,7 @@ def _take_and_open(
             requested_by=request.requested_by or None,
             dagster_run_id=request.dagster_run_id or None,
             cursor_before=cursor_text(states),
+            full_because=full_because,
         )
         set_status(handle, tenant, connector, ConnectorStatus.SYNCING)
     names = tuple(stream.name for stream in streams)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from gtmc_pipelines.model.catalog import CALCULATED_AS_OF, DeleteDetection, Stream
-from gtmc_pipelines.model.phases import SyncMode
+from gtmc_pipelines.model.phases import FullBecause, SyncMode
 from gtmc_pipelines.model.records import Page, ReadFrom
 from gtmc_pipelines.storage import cursors, sweep
 from gtmc_pipelines.storage.cursors import StreamState
@@ -80,12 +80,20 @@ def resumes(state: StreamState, wanted: SyncMode) -> bool:
     return state.is_unfinished and not (wanted is SyncMode.FULL and state.mode is not SyncMode.FULL)
 
 
-def mode_of(wanted: SyncMode, streams: Iterable[Stream], states: Iterable[StreamState]) -> SyncMode:
-    """Full when asked for, when nothing was ever read to its end, or when a full read is unfinished."""
+def mode_of(
+    wanted: SyncMode, streams: Iterable[Stream], states: Iterable[StreamState]
+) -> tuple[SyncMode, FullBecause | None]:
+    """Full when asked for, when nothing was ever read to its end, or when a full read is unfinished; and which of
+    the latter two, when it wasn't asked for.
+    """
+    if wanted is SyncMode.FULL:
+        return SyncMode.FULL, None
     of_ours = [state for state in states if state.stream in {stream.name for stream in streams}]
-    is_first = not any(state.watermark is not None for state in of_ours)
-    is_rest = any(state.is_unfinished and state.mode is SyncMode.FULL for state in of_ours)
-    return SyncMode.FULL if wanted is SyncMode.FULL or is_first or is_rest else SyncMode.INCREMENTAL
+    if any(state.is_unfinished and state.mode is SyncMode.FULL for state in of_ours):
+        return SyncMode.FULL, FullBecause.UNFINISHED_FULL_READ
+    if not any(state.watermark is not None for state in of_ours):
+        return SyncMode.FULL, FullBecause.FIRST_SYNC
+    return SyncMode.INCREMENTAL, None
 
 
 def cursor_text(states: Iterable[StreamState]) -> str:

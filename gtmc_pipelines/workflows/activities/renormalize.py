@@ -119,7 +119,7 @@ def _take_and_open(
             handle,
             tenant,
             connector,
-            mode=request.mode,
+            mode=SyncMode.INCREMENTAL,  # of the documented two; the trigger says what it is (SyncLog.kind)
             workflow_id=workflow_id,
             workflow_run_id=owner_run,
             trigger=request.trigger,

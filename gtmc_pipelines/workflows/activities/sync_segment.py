@@ -35,6 +35,7 @@ from gtmc_pipelines.workflows.activities.replay import replay_target, replayed
 from gtmc_pipelines.workflows.activities.services import Services
 from gtmc_pipelines.workflows.activities.sessions import open_session
 from gtmc_pipelines.workflows.activities.slices import ReadBatch, SliceEnd
+from gtmc_pipelines.workflows.activities.usage import UsageMeter
 from gtmc_pipelines.workflows.inputs import Beat, SegmentResult, SyncPlan, SyncRequest
 
 _HANDS_OVER = (WORKER_STOPPING, DOMAINS_CHANGED)
@@ -53,6 +54,7 @@ class Segment:
         self._connector = connector_of(self._row.type)
         self._books = Books(services.database, request.tenant_id, plan.sync_log_id)
         pulse.beat = Beat(Phase.SYNCING, counts=self._books.counts)
+        self._usage = UsageMeter(services.database, self._row, plan.sync_log_id)
         self._writer: BatchWriter | None = None
         self._writing: Start | None = None
         self._committed_at = time.monotonic()
@@ -79,7 +81,9 @@ class Segment:
         return SegmentResult(is_complete, self._records, self._batches)
 
     def _go_on(self) -> bool:
+        self._usage.keep_to_share()
         with ExitStack() as stack:
+            stack.callback(self._usage.write)
             stack.callback(self._close_writer)
             last = ""
             for step in stack.enter_context(Ahead(self._steps(), self._beat)):
@@ -94,6 +98,7 @@ class Segment:
                     self._books.end_slice(step.stream, step.slice, step.fault)
                 else:
                     self._end(step)
+                self._usage.note()
         return True
 
     def _steps(self) -> Iterator[Step]:
@@ -105,6 +110,7 @@ class Segment:
         def begin(stream: Stream, start: Start) -> Start:
             return self._begin(session, stream, start)
 
+        self._usage.watch(session)
         try:
             yield from read_streams(
                 self._connector,
