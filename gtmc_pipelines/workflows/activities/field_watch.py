@@ -32,6 +32,7 @@ from gtmc_pipelines.workflows.inputs import SyncRequest
 
 RECORDS_NEEDED = 50
 MOSTLY_FILLED = 0.5
+MOST_HELD_BYTES = 32 * 1024 * 1024
 _NULL = b"null"
 _ASKED_BY_TIME = (CursorKind.WINDOW, CursorKind.LOOKBACK)
 
@@ -84,16 +85,21 @@ class FieldWatch:
         return replace(start, read=replace(read, watermark=since.isoformat()))
 
     def gathered(self, steps: Iterator[ReadBatch | SliceEnd]) -> Iterator[ReadBatch | SliceEnd]:
-        """The steps of all slices; the first are held back until they tell hidden from empty, or the stream ends."""
+        """The steps of all slices; the first are held back until they tell hidden from empty, or the stream ends.
+
+        Never more than memory allows: of records so large a few are written before that is told.
+        """
         held: list[ReadBatch | SliceEnd] = []
+        held_bytes = 0
         try:
             for step in steps:
                 held.append(step)
                 if isinstance(step, ReadBatch) and step.page.fields is None:
                     self._count(step.page)
-                if self._is_told(step):
+                    held_bytes += step.page.size
+                if self._is_told(step) or held_bytes > MOST_HELD_BYTES:
                     yield from held
-                    held = []
+                    held, held_bytes = [], 0
         except GeneratorExit:
             raise
         except Exception:
