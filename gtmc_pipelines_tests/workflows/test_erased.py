@@ -85,6 +85,7 @@ def test_an_erased_person_is_gone_and_three_full_syncs_do_not_bring_them_back(sy
         "raw.salesforce_accounts.payload": 1,
         "raw.salesforce_contacts.external_id": 1,
         "raw.salesforce_contacts.payload": 2,
+        "stream_fields.sample": 1,
     }
     told = gtmc("people", "erase", "-t", synced.tenant, "--email", f" {ANN.upper()} ", "--yes")
     assert told["left"] == {}
