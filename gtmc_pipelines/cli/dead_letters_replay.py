@@ -261,7 +261,7 @@ def _reason(record: SourceRecord, mappers: Sequence[Any]) -> str:
     try:
         if not record.is_deleted:
             for mapper in mappers:
-                mapper.texts(record.payload)
+                mapper.read(record.payload)
     except Reject as reject:
         return f"{reject.code} {reject.field}".strip()
     return ""

@@ -28,6 +28,7 @@ COMMANDS = {
     "mappings": "mappings",
     "o365": "o365",
     "dead-letters": "dead_letters",
+    "failed-values": "failed_values",
     "keys": "keys",
     "audit": "audit_log",
     "migrate": "migrate_command",

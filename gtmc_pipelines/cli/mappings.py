@@ -19,7 +19,7 @@ from gtmc_pipelines.cli.mappings_scope import Scope, scope_of
 from gtmc_pipelines.cli.mappings_views import Mask, show_changes, show_entries, show_tally, shown_changes
 from gtmc_pipelines.cli.opening import opened
 from gtmc_pipelines.mapping.entry import MappingEntry
-from gtmc_pipelines.model.entities import ENTITIES, Entity
+from gtmc_pipelines.model.entities import ENTITIES, SKIP, Entity
 from gtmc_pipelines.model.errors import Misuse
 from gtmc_pipelines.storage.mappings import reset_mapping, save_mapping
 from gtmc_pipelines.workflows.source_fields import FieldCheck, source_fields, unread_fields
@@ -119,7 +119,7 @@ def fields(tenant: Tenant, connector: Connector, entity: EntityName, as_json: As
     ]
     target = [
         {"name": f.target, "type": f.kind.value, "required": f.is_required, "description": f.description}
-        for f in ENTITIES[kind].fields
+        for f in (*ENTITIES[kind].fields, SKIP)
     ]
     if as_json:
         emit_json({"source": source, "target": target})
@@ -189,6 +189,10 @@ def _preview_as_json(tally: Tally, mask: Mask | None) -> dict[str, Any]:
     return {
         **tally.counts(),
         "columns": dict(tally.columns),
+        "failed_values": [
+            {"column": column, "code": code, "field": field, "rows": rows}
+            for (column, code, field), rows in tally.failed.items()
+        ],
         "rejects": [{"code": code, "field": field, "rows": rows} for (code, field), rows in tally.rejects.items()],
         "changes": shown_changes(tally.samples, mask),
     }

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from gtmc_pipelines.cli.mappings_scope import Scope
@@ -19,6 +20,7 @@ from gtmc_pipelines.model.errors import Reject
 from gtmc_pipelines.model.records import SourceRecord
 from gtmc_pipelines.storage.canonical_rows import CanonicalRow, stored_rows
 from gtmc_pipelines.storage.engine import Database
+from gtmc_pipelines.storage.planned_records import horizon_text, is_planned
 from gtmc_pipelines.storage.renormalize import PAGE_RECORDS, raw_page
 
 
@@ -35,14 +37,20 @@ class Change:
 
 @dataclass(slots=True)
 class Tally:
-    """Numbers of raw rows by what would become of them; the first few changes; rejects by code and field."""
+    """Numbers of raw rows by what would become of them; the first few changes; rejects by code and field.
+
+    `failed` are optional values whose columns would be empty, by column, code and field.
+    """
 
     read: int = 0
     created: int = 0
     updated: int = 0
     unchanged: int = 0
     skipped: int = 0  # the stored row is newer, or the vendor deleted the record
+    left_out: int = 0  # by the mapping's `skip`, or because the activity's time is still to come
+    deleted: int = 0  # left out, too, and there is a row, which would be marked as deleted
     rejected: int = 0
+    failed: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     rejects: Counter[tuple[str, str]] = field(default_factory=Counter)
     columns: Counter[str] = field(default_factory=Counter)
     samples: list[Change] = field(default_factory=list)
@@ -50,11 +58,11 @@ class Tally:
     @property
     def changed(self) -> int:
         """Rows that would be written."""
-        return self.created + self.updated
+        return self.created + self.updated + self.deleted
 
     def counts(self) -> dict[str, int]:
         """The numbers by name."""
-        names = ("read", "created", "updated", "unchanged", "skipped", "rejected")
+        names = ("read", "created", "updated", "unchanged", "deleted", "left_out", "skipped", "rejected")
         return {name: getattr(self, name) for name in names}
 
 
@@ -100,6 +108,7 @@ def _compare(
     ids = [mapper.external_id_prefix + record.external_id for record in page]
     source = scope.row.type.value
     columns = [field.column for field in ENTITIES[mapper.entity].fields]
+    horizon = horizon_text(datetime.now(UTC))
     stored = stored_rows(database, scope.row.tenant_id, mapper.table, source, ids, columns)
     for external_id, record in zip(ids, page, strict=True):
         tally.read += 1
@@ -107,14 +116,26 @@ def _compare(
             tally.skipped += 1
             continue
         try:
-            values = dict.fromkeys(columns) | mapper.values(record.payload)  # what no entry fills is emptied
+            texts, failed = mapper.read(record.payload)
         except Reject as reject:
             tally.rejected += 1
             tally.rejects[reject.code, reject.field] += 1
             continue
+        if texts is None or is_planned(mapper, texts, horizon):
+            _leave_out(stored.get(external_id), tally)
+            continue
+        tally.failed.update(failed)
+        values = dict.fromkeys(columns) | mapper.parsed(texts)  # what no entry fills is emptied
         change = _change(external_id, stream, record, values, stored.get(external_id), tally)
         if change is not None and len(tally.samples) < limit:
             tally.samples.append(change)
+
+
+def _leave_out(row: CanonicalRow | None, tally: Tally) -> None:
+    if row is None or row.is_deleted:
+        tally.left_out += 1
+    else:
+        tally.deleted += 1
 
 
 def _change(

@@ -28,7 +28,7 @@ def show_entries(entity: Entity, entries: Sequence[Mapping[str, Any]], title: st
 
 
 def _row(entity: Entity, entry: Mapping[str, Any]) -> dict[str, Any]:
-    field = ENTITIES[entity].field(str(entry.get("targetField")))
+    field = ENTITIES[entity].target(str(entry.get("targetField")))
     is_required = entry.get("required") or (field is not None and field.is_required)
     return {
         "source": _plain(entry.get("sourceField")),
@@ -117,12 +117,21 @@ def show_changes(changes: Sequence[Change], mask: Mask | None) -> None:
 
 
 def show_tally(tally: Tally) -> None:
-    """Print the sums: what would become of all raw rows, which columns change, why rows are rejected."""
-    counts = [f"{number:,} {name}" for name, number in tally.counts().items() if number or name == "read"]
+    """Print the sums: what would become of all raw rows, which columns change, what can't be read, what is rejected."""
+    counts = [
+        f"{number:,} {name.replace('_', ' ')}" for name, number in tally.counts().items() if number or name == "read"
+    ]
     console.print(f"[bold]all raw rows:[/bold] {' · '.join(counts)}", highlight=False)
     if tally.columns:
         listed = ", ".join(f"{column} ({number:,})" for column, number in tally.columns.most_common())
         console.print(f"columns that differ: {listed}", highlight=False)
+    failed = [
+        {"column": column, "code": code, "field": field or "-", "rows": number, "because": _because(code, field)}
+        for (column, code, field), number in tally.failed.most_common()
+    ]
+    if failed:
+        names = ("column", "code", "field", "rows", "because")
+        emit(failed, names, as_json=False, title="columns that would be empty because their value can't be read")
     rejects = [
         {"code": code, "field": field or "-", "rows": number, "because": _because(code, field)}
         for (code, field), number in tally.rejects.most_common()

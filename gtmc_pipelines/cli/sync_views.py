@@ -13,6 +13,7 @@ from rich.text import Text
 from gtmc_pipelines.cli.console import console, new_table
 from gtmc_pipelines.model.counters import Counts
 from gtmc_pipelines.storage.sync_history import SyncLog
+from gtmc_pipelines.storage.sync_logs import FAILED_VALUES
 from gtmc_pipelines.workflows.progress import Progress
 
 COUNTERS = tuple(Counts().as_dict())
@@ -98,6 +99,16 @@ def _sheet(counts: Mapping[str, Mapping[str, int]], title: Text) -> Table:
     for stream, each in counts.items():
         table.add_row(stream, *(f"{each.get(name, 0):,}" for name in COUNTERS))
     return table
+
+
+def tell_failed_values(log: SyncLog) -> None:
+    """Say in which streams optional values stayed empty, and where they are listed; nothing when there are none."""
+    found = {name: int(each.get(FAILED_VALUES, 0)) for name, each in log.stream_counts.items()}
+    listed = ", ".join(f"{name} ({number:,})" for name, number in sorted(found.items()) if number)
+    if listed:
+        console.print(f"failed values: {listed}; their records are written without them.", highlight=False)
+        where = f"--tenant {log.tenant_id} --connector {log.connector}"
+        console.print(f"  gtmc failed-values list {where}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _is_bad(name: str, total: Mapping[str, int]) -> bool:

@@ -14,7 +14,7 @@ import typer
 from gtmc_pipelines.cli.actor import cli_actor
 from gtmc_pipelines.cli.console import AsJson, Tenant, console, emit, emit_json, fail
 from gtmc_pipelines.cli.opening import opened
-from gtmc_pipelines.cli.sync_views import balance_sheet, log_row, usage_text, watch
+from gtmc_pipelines.cli.sync_views import balance_sheet, log_row, tell_failed_values, usage_text, watch
 from gtmc_pipelines.connectors.registry import connector_type
 from gtmc_pipelines.model.catalog import STREAMS
 from gtmc_pipelines.model.connector_types import ConnectorStatus
@@ -141,6 +141,7 @@ def show(
     facts = {**log_row(log), "vendor_usage": usage_text(log.vendor_usage), "workflow_url": url}
     emit([{"field": name, "value": value} for name, value in facts.items()], ("field", "value"), as_json=False)
     balance_sheet({name: log.counts_of(name).as_dict() for name in log.stream_counts}, "records")
+    tell_failed_values(log)
     for name, entry in log.stream_counts.items():
         if entry.get("error"):
             console.print(f"[red]✗[/red] {name}: {entry['error']}", highlight=False)

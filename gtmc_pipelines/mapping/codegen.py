@@ -17,9 +17,16 @@ from gtmc_pipelines.mapping.expressions import Expression
 from gtmc_pipelines.mapping.paths import dig
 from gtmc_pipelines.mapping.reasons import reject
 from gtmc_pipelines.model.entities import Kind
+from gtmc_pipelines.model.errors import Reject
+from gtmc_pipelines.model.records import FailedValue
 
 LONGEST_KEY = 500  # characters; columns that are indexed or joined on
-_KEY_COLUMNS = frozenset({"email", "domain", "type", "channel", "person_email", "account_domain", "currency"})
+_KEY_COLUMNS = frozenset(
+    {"email", "domain", "type", "channel", "person_email", "account_domain", "currency", "converted_to"}
+)
+
+RowFunction = Callable[[Any, bytes], tuple[tuple[str | None, ...], tuple[FailedValue, ...]]]
+SkipFunction = Callable[[Any, bytes], tuple[bool, tuple[FailedValue, ...]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,7 @@ class _Writer:
     namespace: dict[str, Any] = field(default_factory=dict)
     fields: dict[str, int] = field(default_factory=dict)
     needs_record: bool = False
+    indent: int = 1
 
     def attribute(self, name: str) -> str:
         """Source of the expression that reads a top-level field."""
@@ -63,38 +71,82 @@ class _Writer:
 
     def add(self, *lines: str) -> None:
         """More lines of the function's body."""
-        self.lines += [f"    {line}" for line in lines]
+        self.lines += ["    " * self.indent + line for line in lines]
+
+    def function(self, name: str) -> str:
+        """Source of the function these lines are the body of; the next one begins empty."""
+        head = ["    record = whole(payload)"] if self.needs_record else []
+        source = "\n".join([f"def {name}(r, payload):", *head, "    failed = ()", *self.lines])
+        self.lines, self.needs_record = [], False
+        return source
 
 
-def generate(steps: list[Step]) -> tuple[Callable[[Any, bytes], tuple[str | None, ...]], tuple[str, ...], str]:
-    """The row function of (decoded fields, payload), the fields it wants decoded, and its source.
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """`row` gives a record's texts and the optional values that failed, `skip` whether it is left out.
 
-    Raises Reject when a constant expression gives what its column can't hold.
+    Both take the decoded `fields` and the payload. `skip` is None when no record is left out.
+    """
+
+    row: RowFunction
+    skip: SkipFunction | None
+    fields: tuple[str, ...]
+    source: str
+
+
+def generate(steps: list[Step], skip: Step | None = None) -> Generated:
+    """The functions of these steps. Raises Reject when a constant expression gives what its column can't hold.
+
+    A required step lets its Reject out; any other leaves null behind and says so.
     """
     writer = _Writer(namespace={f"to_{kind.name.lower()}": coerce.COERCIONS[kind] for kind in Kind})
-    writer.namespace.update(dig=dig, reject=reject, whole=whole_record)
+    writer.namespace.update(dig=dig, reject=reject, whole=whole_record, Reject=Reject, failure=_failure)
     for position, step in enumerate(steps):
         _write(writer, f"v{position}", step)
-    writer.add(f"return ({' '.join(f'v{position},' for position in range(len(steps)))})")
-    head = ["    record = whole(payload)"] if writer.needs_record else []
-    source = "\n".join(["def row(r, payload):", *head, *writer.lines])
+    writer.add(f"return ({' '.join(f'v{position},' for position in range(len(steps)))}), failed")
+    source = writer.function("row")
+    if skip is not None:
+        _write(writer, "v", skip)
+        writer.add("return v == 'true', failed")
+        source += "\n\n" + writer.function("skip")
     exec(compile(source, "<mapping>", "exec"), writer.namespace)  # noqa: S102 - see the module's docstring
-    return writer.namespace["row"], tuple(writer.fields), source
+    return Generated(writer.namespace["row"], writer.namespace.get("skip"), tuple(writer.fields), source)
+
+
+def _failure(column: str, refusal: Reject) -> FailedValue:
+    return FailedValue(column, refusal.code, refusal.field)
 
 
 def _write(writer: _Writer, v: str, step: Step) -> None:
-    expression, source = step.expression, repr(step.source)
+    expression = step.expression
     if expression is not None and expression.is_constant:
         text = coerce.COERCIONS[step.kind](expression.evaluate(None, None, step.source), step.source)
         writer.add(f"{v} = {writer.constant('text', text)}")
+        _write_bounds(writer, v, step)
+    elif step.is_required:
+        _write_step(writer, v, step)
     else:
-        _write_value(writer, v, step.source)
-        if expression is not None:
-            _write_expression(writer, v, expression, source, step.kind)
-        elif step.kind is Kind.TEXT:
-            _write_text(writer, v, step.transform, source)
-        else:
-            _write_scalar(writer, v, step.kind, source)
+        writer.add("try:")
+        writer.indent += 1
+        _write_step(writer, v, step)
+        writer.indent -= 1
+        writer.add(f"except Reject as refusal: {v}, failed = None, (*failed, failure({step.column!r}, refusal))")
+
+
+def _write_step(writer: _Writer, v: str, step: Step) -> None:
+    expression, source = step.expression, repr(step.source)
+    _write_value(writer, v, step.source)
+    if expression is not None:
+        _write_expression(writer, v, expression, source, step.kind)
+    elif step.kind is Kind.TEXT:
+        _write_text(writer, v, step.transform, source)
+    else:
+        _write_scalar(writer, v, step.kind, source)
+    _write_bounds(writer, v, step)
+
+
+def _write_bounds(writer: _Writer, v: str, step: Step) -> None:
+    source = repr(step.source)
     if step.is_required:
         writer.add(f"if {v} is None: raise reject('required_missing', {source})")
     if step.is_key:

@@ -11,7 +11,7 @@ from typing import Any
 from gtmc_pipelines.mapping.coerce import COERCIONS
 from gtmc_pipelines.mapping.entry import MappingEntry, Transform
 from gtmc_pipelines.mapping.expressions import Expression
-from gtmc_pipelines.model.entities import ENTITIES, Entity, EntitySpec, Field, Kind
+from gtmc_pipelines.model.entities import ENTITIES, SKIP, Entity, EntitySpec, Field, Kind
 from gtmc_pipelines.model.errors import Misuse, Reject
 
 MOST_ENTRIES = 500
@@ -84,7 +84,7 @@ def _entry(
     """(key, sentence) of each problem of one entry."""
     target, stream = entry.get("targetField"), _stream_of(entry)
     yield from _unknown_keys(entry)
-    field = spec.field(target) if isinstance(target, str) else None
+    field = spec.target(target) if isinstance(target, str) else None
     yield from _source(entry.get("sourceField"))
     if target is None:
         yield "targetField", "It is missing."
@@ -98,6 +98,8 @@ def _entry(
         yield "stream", f"No stream of that name; there are: {', '.join(streams)}."
     if not isinstance(entry.get("required", False), bool):
         yield "required", "It must be true or false."
+    elif field is SKIP and entry.get("required"):
+        yield "required", "Whether a record is left out can't be required: without an answer it is kept."
     yield from _transform(entry, field)
 
 
@@ -127,7 +129,7 @@ def _source(path: Any) -> Iterator[tuple[str, str]]:
 
 
 def _unknown_target(spec: EntitySpec, target: Any) -> str:
-    known = [field.target for field in spec.fields]
+    known = [field.target for field in (*spec.fields, SKIP)]
     near = difflib.get_close_matches(str(target)[:100], known, n=2, cutoff=0.5)
     advice = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(known)}."
     return f"The {spec.entity} has no such field; {advice}"
@@ -174,7 +176,7 @@ def _uncovered(
     spec: EntitySpec, seen: Sequence[tuple[str, str | None, int]], streams: Sequence[str]
 ) -> Iterator[Problem]:
     """Required columns that no entry fills, unless a misspelled target explains it."""
-    if any(spec.field(target) is None for target, _, _ in seen):
+    if any(spec.target(target) is None for target, _, _ in seen):
         return
     for field in spec.fields:
         if not field.is_required:

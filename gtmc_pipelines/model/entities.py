@@ -40,6 +40,10 @@ class Field:
     is_required: bool = False  # not null in the table: a record without it is rejected
 
 
+SKIP = Field("skip", "skip", Kind.BOOLEAN, "True: the record is left out; it stays in the raw extract only")
+"""The one target of every entity that is no column."""
+
+
 @dataclass(frozen=True, slots=True)
 class EntitySpec:
     """A canonical table and the fields a mapping may fill."""
@@ -51,6 +55,10 @@ class EntitySpec:
     def field(self, target: str) -> Field | None:
         """The field with this target name, or None."""
         return next((f for f in self.fields if f.target == target), None)
+
+    def target(self, name: str) -> Field | None:
+        """What a mapping may fill under this name: a field, or `skip`."""
+        return SKIP if name == SKIP.target else self.field(name)
 
 
 def _snake(name: str) -> str:
@@ -91,6 +99,7 @@ ENTITIES: dict[Entity, EntitySpec] = {
                 _field("phone", _T, "Phone number as the source has it"),
                 _ACCOUNT_LINK,
                 _field("companyName", _T, "Company as a lead states it, when there is no account"),
+                _field("convertedTo", _T, "Id in the same source of the person this one has become (converted lead)"),
                 _SOURCE_DATA,
             ),
         ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from gtmc_pipelines.model.phases import SyncMode
 
@@ -117,10 +117,26 @@ class Health:
     facts: Mapping[str, str] = field(default_factory=dict)
 
 
+class FailedValue(NamedTuple):
+    """An optional value that couldn't become its column's: canonical column, reason, source field; never the value.
+
+    `column` is `skip` when it is the question whether to leave the record out that had no answer.
+    """
+
+    column: str
+    reason_code: str
+    field: str
+
+
+MappedRow = tuple[Sequence[str | None] | None, Sequence[FailedValue]]
+"""A record's texts in the order of its mapper's columns, None when the mapping leaves the record out; and the
+optional values that failed, whose columns are null."""
+
+
 class RowMapper(Protocol):
     """A mapping compiled for one stream and one entity.
 
-    `columns` are the canonical columns it fills; `texts` gives their values in that order, each in
+    `columns` are the canonical columns it fills; `read` gives their values in that order, each in
     PostgreSQL's text form (ISO time in UTC, plain decimals, `true`/`false`, JSON text) or None, and
     raises Reject when the record can't become a row. `external_id_prefix` goes before the record's id to
     make the row's (mostly empty). `fingerprint` changes whenever the same payload
@@ -147,6 +163,20 @@ class RowMapper(Protocol):
         """Goes before the record's id; mostly empty."""
         ...
 
+    @property
+    def required(self) -> frozenset[str]:
+        """Columns without which there is no row."""
+        ...
+
+    @property
+    def is_selective(self) -> bool:
+        """True when some records may be left out."""
+        ...
+
+    def read(self, payload: bytes) -> MappedRow:
+        """A record's values, or None for one that is left out. Raises Reject."""
+        ...
+
     def texts(self, payload: bytes) -> Sequence[str | None]:
-        """A record's values in the order of `columns`. Raises Reject."""
+        """The same values also of a record that is left out. Raises Reject."""
         ...

@@ -11,6 +11,7 @@ from gtmc_pipelines.model.phases import SyncMode
 from gtmc_pipelines.model.records import RejectedRecord, RowMapper, SourceRecord
 from gtmc_pipelines.storage.canonical import CanonicalTable
 from gtmc_pipelines.storage.landing import ContentHash, RawTable
+from gtmc_pipelines.storage.planned_records import time_column
 from gtmc_pipelines.storage.staging import Stage
 
 
@@ -57,14 +58,22 @@ class Batch:
 
 
 class BatchPlan:
-    """Everything about writing one stream that doesn't change from batch to batch. `mappers[0]` is the primary one."""
+    """Everything about writing one stream that doesn't change from batch to batch. `mappers[0]` is the primary one.
+
+    `choosy` says of each mapper whether it may leave records out: by its `skip` entry, or because an activity's
+    time, at `times` in its row, is still to come.
+    """
 
     def __init__(self, target: BatchTarget, mappers: Sequence[RowMapper]) -> None:
         self.target = target
         self.mappers = tuple(mappers)
         self.content_hash = ContentHash(mappers)
-        self.stage = Stage(mappers)
+        self.times = tuple(time_column(mapper) for mapper in self.mappers)
+        choosy = {k for k, mapper in enumerate(mappers) if mapper.is_selective or self.times[k] is not None}
+        self.choosy = tuple(k in choosy for k in range(len(self.mappers)))
+        self.stage = Stage(mappers, choosy)
         self.raw = RawTable(target.stream, target.tenant_id)
         self.canonical = tuple(
-            CanonicalTable(mapper, position, target.stream, target.tenant_id) for position, mapper in enumerate(mappers)
+            CanonicalTable(mapper, position, target.stream, target.tenant_id, is_choosy=self.choosy[position])
+            for position, mapper in enumerate(mappers)
         )

@@ -15,6 +15,7 @@ from gtmc_pipelines.model.counters import Counts
 from gtmc_pipelines.model.records import RowMapper
 from gtmc_pipelines.storage import bookkeeping
 from gtmc_pipelines.storage.batch import Batch, BatchPlan, BatchTarget
+from gtmc_pipelines.storage.batch_notes import NOTHING, Noted, noted
 from gtmc_pipelines.storage.batch_transaction import BatchTransaction, Written
 from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines.storage.landing import Prepared, prepare
@@ -42,6 +43,7 @@ class BatchWriter:
         self._plan = BatchPlan(target, mappers)
         self._lent: PoolProxiedConnection | None = None
         self._open_letters: set[str] | None = None
+        self._noted: Noted | None = None
         self._unanswered: tuple[str, Written] | None = None
 
     @property
@@ -76,6 +78,7 @@ class BatchWriter:
         written = self._persistently(batch, prepared)
         if self._open_letters is not None and len(self._open_letters) <= _LETTERS_KNOWN:
             self._open_letters = self._open_letters - written.resolved | written.letters
+        self._noted = (self._noted or NOTHING) | written.noted
         return written.counts
 
     def _persistently(self, batch: Batch, prepared: Prepared) -> Written:
@@ -112,8 +115,10 @@ class BatchWriter:
         self._unanswered = None
         if self._open_letters is None:
             self._open_letters = bookkeeping.open_letters(connection, self._target, _LETTERS_KNOWN + 1)
+        if self._noted is None:
+            self._noted = noted(connection, self._target, self._plan.mappers)
         waiting = self._open_letters if len(self._open_letters) <= _LETTERS_KNOWN else prepared.newest.keys()
-        transaction = self.transaction(connection, self._plan, batch, prepared, isolate=isolate)
+        transaction = self.transaction(connection, self._plan, batch, prepared, isolate=isolate, noted=self._noted)
         with connection.transaction():
             written = transaction.run(waiting)
             self._unanswered = transaction.transaction_id, written  # until COMMIT is answered

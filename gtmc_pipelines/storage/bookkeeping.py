@@ -43,7 +43,9 @@ def has_committed(connection: psycopg.Connection[Any], transaction_id: str) -> b
     return found is not None and found[0] == "committed"
 
 
-def close(connection: psycopg.Connection[Any], target: BatchTarget, batch: Batch, counts: Counts) -> None:
+def close(
+    connection: psycopg.Connection[Any], target: BatchTarget, batch: Batch, counts: Counts, failed_values: int = 0
+) -> None:
     """Keep the checkpoint, or the watermark of a read that is complete now; add the counts to the sync's sheet."""
     name = target.stream.name
     state = cursors.get_state(connection, target.tenant_id, target.connector_id, name, target.slice)
@@ -65,6 +67,7 @@ def close(connection: psycopg.Connection[Any], target: BatchTarget, batch: Batch
         counts,
         state="complete" if batch.is_last and not target.slice else "running",
         phase=Phase.WRITING if batch.is_last else Phase.SYNCING,
+        failed_values=failed_values,
     )
 
 

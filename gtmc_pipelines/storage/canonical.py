@@ -51,7 +51,9 @@ class CanonicalTable:
     precedes the record's id (Fathom's activities). Columns the mapping doesn't fill are emptied.
     """
 
-    def __init__(self, mapper: RowMapper, position: int, stream: Stream, tenant_id: str) -> None:
+    def __init__(
+        self, mapper: RowMapper, position: int, stream: Stream, tenant_id: str, *, is_choosy: bool = False
+    ) -> None:
         self.identifier = sql.Identifier(mapper.table)
         self.prefix = mapper.external_id_prefix
         source = stream.connector.value
@@ -69,10 +71,12 @@ class CanonicalTable:
             "ours": _each("t.{}, ", values),
             "theirs": _each("excluded.{}, ", values),
             "id": _derived_id(sql.SQL("%(prefix)s::text || s.external_id")),
+            "chosen": sql.SQL(" AND NOT s.{}").format(sql.Identifier(f"out{position}")) if is_choosy else sql.SQL(""),
         }
         self._upsert = sql.SQL(_UPSERT).format(**names)
         self._find = sql.SQL(_FIND).format(**names)
         self._delete = sql.SQL(_DELETE).format(**names)
+        self._leave_out = sql.SQL(_LEAVE_OUT).format(**names)
 
     def upsert(self, connection: psycopg.Connection[Any], staged: Moments, passed_over: frozenset[str]) -> Upserted:
         """Write the mapped records of the stage except `passed_over`; `staged` holds those that are left.
@@ -99,6 +103,11 @@ class CanonicalTable:
                 )
         passed_over = len(stale) + len(deletions) - len(stored)
         return Deleted(len(live), len(deletions) - len(live) - passed_over, passed_over)
+
+    def leave_out(self, connection: psycopg.Connection[Any], ids: Iterable[str]) -> int:
+        """Mark the rows of records as deleted that the mapping leaves out now; how many there were."""
+        values = self._keys | {"ids": [self.prefix + key for key in ids]}
+        return connection.execute(self._leave_out, values).rowcount
 
     def _stored(self, connection: psycopg.Connection[Any], ids: Iterable[str]) -> dict[str, _Row]:
         values = self._keys | {"ids": [self.prefix + key for key in ids]}
@@ -137,7 +146,7 @@ WITH written AS (
   INSERT INTO {table} AS t (id, tenant_id, source, external_id, {columns}source_updated_at)
   SELECT {id}, %(tenant)s, %(source)s, %(prefix)s::text || s.external_id, {values}s.source_updated_at
   FROM pg_temp.gtmc_stage AS s
-  WHERE s.fate = 'm' AND (%(not)s::text[] = '{{}}' OR s.external_id <> ALL(%(not)s::text[]))
+  WHERE s.fate = 'm'{chosen} AND (%(not)s::text[] = '{{}}' OR s.external_id <> ALL(%(not)s::text[]))
   ON CONFLICT (tenant_id, source, external_id) DO UPDATE SET
     {sets}source_updated_at = coalesce(excluded.source_updated_at, t.source_updated_at),
     updated_at = now(), deleted_at = NULL
@@ -147,6 +156,11 @@ WITH written AS (
       IS DISTINCT FROM ({theirs}coalesce(excluded.source_updated_at, t.source_updated_at)))
   RETURNING xmax = 0 AS is_new)
 SELECT count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE NOT is_new) FROM written
+"""
+
+_LEAVE_OUT = """
+UPDATE {table} SET deleted_at = now(), updated_at = now()
+WHERE tenant_id = %(tenant)s AND source = %(source)s AND external_id = ANY(%(ids)s) AND deleted_at IS NULL
 """
 
 _FIND = """

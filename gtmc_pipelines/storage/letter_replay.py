@@ -20,6 +20,7 @@ from gtmc_pipelines.model.phases import Phase
 from gtmc_pipelines.model.records import RowMapper, SourceRecord
 from gtmc_pipelines.storage import bookkeeping, sync_logs
 from gtmc_pipelines.storage.batch import Batch, BatchPlan, BatchTarget
+from gtmc_pipelines.storage.batch_notes import NOTHING, Noted
 from gtmc_pipelines.storage.batch_transaction import BatchTransaction
 from gtmc_pipelines.storage.batch_writer import ATTEMPTS, BatchWriter
 from gtmc_pipelines.storage.dead_letters import NewLetter, kept_bytes
@@ -171,10 +172,17 @@ class _Replay(Rewrite):
     _batch: LetterBatch
 
     def __init__(
-        self, connection: psycopg.Connection[Any], plan: BatchPlan, batch: Batch, prepared: Prepared, *, isolate: bool
+        self,
+        connection: psycopg.Connection[Any],
+        plan: BatchPlan,
+        batch: Batch,
+        prepared: Prepared,
+        *,
+        isolate: bool,
+        noted: Noted = NOTHING,
     ) -> None:
         prepared = replace(prepared, hashes=dict.fromkeys(prepared.hashes, UNMAPPED))
-        super().__init__(connection, plan, batch, prepared, isolate=isolate)
+        super().__init__(connection, plan, batch, prepared, isolate=isolate, noted=noted)
 
     def _keys(self) -> list[str]:
         self._batch, self._prepared = _still_waiting(self._connection, self._plan.target, self._batch, self._prepared)
@@ -193,7 +201,8 @@ class _Replay(Rewrite):
             raise Broken("sheet_unbalanced", f"A replay of {name} doesn't add up: {self._counts}.")
         target, connection = self._plan.target, self._connection
         _settle(connection, target, self._batch, self._batch_id, self._prepared.newest, self._letters, self._stale)
-        self._counts = _count(connection, target, self._batch, self._counts)
+        self._keep_notes()
+        self._counts = _count(connection, target, self._batch, self._counts, self._failed_values)
         return frozenset()
 
 
@@ -257,11 +266,25 @@ def _settle(
     bookkeeping.resolve_letters(connection, target, batch.gone, "gone", "replayable")
 
 
-def _count(connection: psycopg.Connection[Any], target: BatchTarget, batch: LetterBatch, counts: Counts) -> Counts:
+def _count(
+    connection: psycopg.Connection[Any],
+    target: BatchTarget,
+    batch: LetterBatch,
+    counts: Counts,
+    failed_values: int = 0,
+) -> Counts:
     if batch.is_of_sync:
         counts = replace(counts, read=counts.read - counts.failed, failed=0)
     name = target.stream.name
-    sync_logs.add_counts(connection, target.tenant_id, target.sync_log_id, name, counts, phase=Phase.WRITING)
+    sync_logs.add_counts(
+        connection,
+        target.tenant_id,
+        target.sync_log_id,
+        name,
+        counts,
+        phase=Phase.WRITING,
+        failed_values=failed_values,
+    )
     return counts
 
 

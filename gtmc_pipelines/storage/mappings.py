@@ -12,7 +12,7 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from gtmc_pipelines.model.entities import Entity
-from gtmc_pipelines.storage import audit
+from gtmc_pipelines.storage import audit, failed_values
 from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines.storage.statements import Row, row, rows, run
 
@@ -65,7 +65,8 @@ def save_mapping(
 ) -> StoredMapping:
     """Save a mapping that the caller has validated; the version grows by one.
 
-    The audit log gets the entries before and after; null stands for the defaults.
+    The audit log gets the entries before and after; null stands for the defaults. Columns it fills no more leave
+    the list of failed values.
     """
     values = {
         "tenant_id": tenant_id,
@@ -77,6 +78,7 @@ def save_mapping(
         before = row(connection, f"{_SELECT} AND entity_type = %(entity)s FOR UPDATE", values)
         saved = row(connection, _SAVE, values)
         assert saved is not None
+        failed_values.forget_unmapped_entries(connection, tenant_id, connector_id, entity, entries)
         audit.record(
             connection,
             tenant_id,

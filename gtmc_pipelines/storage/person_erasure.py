@@ -34,13 +34,17 @@ _OWN = {
     Entity.INTENT_SIGNAL: "(lower(trim(person_email)) = %(email)s OR source || ':' || person_id = ANY (%(keys)s))",
     Entity.PERSON: "(lower(trim(email)) = %(email)s OR source || ':' || external_id = ANY (%(keys)s::text[]))",
 }
-_FORGOTTEN = ("dead_letters", "sweep_marks")
+_FORGOTTEN = ("dead_letters", "sweep_marks", "failed_values", "planned_records")
 _STREAMS = [stream for streams in STREAMS.values() for stream in streams]
 _SHARED_SOURCES = sorted({s.connector.value for s in _STREAMS if s.entities[0] is Entity.MEETING})
 
 _OWN_ROWS = """
 SELECT id, source, external_id FROM {table}
  WHERE tenant_id = %(tenant)s AND source <> ALL (%(shared)s) AND {own} LIMIT %(limit)s
+"""
+_UNLIST = """
+DELETE FROM {table} WHERE tenant_id = %(tenant)s AND stream = %(stream)s AND external_id = ANY (%(ids)s)
+   AND connector_id IN (SELECT id FROM connectors WHERE tenant_id = %(tenant)s AND type = %(source)s)
 """
 _RAW_PAGE = """
 SELECT external_id, payload::text AS payload FROM {table}
@@ -118,6 +122,7 @@ class _Erasure:
                     ids = [each["external_id"] for each in found if each["source"] == source]
                     if ids and entity in stream.entities:
                         self._delete(handle, stream.raw_table, "external_id", ids)
+                        self._unlist(handle, stream, ids)
                 self._delete(handle, table, "id", [each["id"] for each in found])
             self._progress(table, self._counts[table])
 
@@ -138,6 +143,7 @@ class _Erasure:
                     masked = without(document, marks)
                     if self._is_own(stream, record["external_id"], document) or mentions(masked, marks):
                         self._delete(handle, name, "external_id", [record["external_id"]])
+                        self._unlist(handle, stream, [record["external_id"]])
                     else:
                         values = {"payload": written(masked), "unmapped": UNMAPPED, "id": record["external_id"]}
                         self._counts[name] += run(handle, update, self._values | values)
@@ -196,6 +202,13 @@ class _Erasure:
         )
         with self._database.tenant(self._tenant_id) as handle:
             self._counts[name] += run(handle, statement, self._values)
+
+    def _unlist(self, handle: Handle, stream: Stream, ids: list[str]) -> None:
+        """Records that are gone have no failed values, and are planned no more."""
+        for name in ("failed_values", "planned_records"):
+            statement = sql.SQL(_UNLIST).format(table=sql.Identifier(name))
+            place = {"source": stream.connector.value, "stream": stream.name, "ids": ids}
+            self._counts[name] += run(handle, statement, self._values | place)
 
     def _delete(self, handle: Handle, name: str, column: str, keys: list[str]) -> None:
         statement = sql.SQL("DELETE FROM {} WHERE tenant_id = %(tenant)s AND {} = ANY (%(deleted)s)").format(

@@ -83,7 +83,7 @@ class Rewrite(BatchTransaction):
             self._write([self._staged(key, key in stored) for key in keys])
         self._add(failed=len(self._letters))
         resolved = self._keep_books(open_letters)
-        return Written(self._counts, frozenset(letter.external_id for letter in self._letters), resolved)
+        return self._written(resolved)
 
     def _keys(self) -> list[str]:
         """Ids of the records to write."""
@@ -97,7 +97,7 @@ class Rewrite(BatchTransaction):
         return frozenset()
 
     def _close(self) -> None:
-        _close(self._connection, self._plan.target, self._batch, self._counts)
+        _close(self._connection, self._plan.target, self._batch, self._counts, self._failed_values)
 
 
 class RawRewriter(BatchWriter):
@@ -118,7 +118,9 @@ class RawRewriter(BatchWriter):
         return counts
 
 
-def _close(connection: psycopg.Connection[Any], target: BatchTarget, batch: Batch, counts: Counts) -> None:
+def _close(
+    connection: psycopg.Connection[Any], target: BatchTarget, batch: Batch, counts: Counts, failed_values: int = 0
+) -> None:
     sync_logs.add_counts(
         connection,
         target.tenant_id,
@@ -127,6 +129,7 @@ def _close(connection: psycopg.Connection[Any], target: BatchTarget, batch: Batc
         counts,
         state="complete" if batch.is_last else "running",
         phase=Phase.WRITING,
+        failed_values=failed_values,
     )
     run(
         connection,

@@ -6,7 +6,7 @@ the connection, is emptied by every commit, and is made only when something has 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -34,14 +34,16 @@ class Fate(StrEnum):
 
 
 class Stage:
-    """The temporary table for one set of mappers. Columns of mapper `k` are named `c<k>_<column>`."""
+    """The temporary table for one set of mappers. Columns of mapper `k` are named `c<k>_<column>`.
 
-    def __init__(self, mappers: Sequence[RowMapper]) -> None:
-        columns = [
-            (f"c{position}_{column}", column_type(mapper.table, column))
-            for position, mapper in enumerate(mappers)
-            for column in mapper.columns
-        ]
+    `out<k>` says of a mapper that may leave records out (`choosy`) that it does.
+    """
+
+    def __init__(self, mappers: Sequence[RowMapper], choosy: Collection[int] = ()) -> None:
+        columns: list[tuple[str, str]] = []
+        for position, mapper in enumerate(mappers):
+            columns += [(f"out{position}", "boolean")] if position in choosy else []
+            columns += [(f"c{position}_{column}", column_type(mapper.table, column)) for column in mapper.columns]
         self._ddl = sql.SQL(
             "CREATE TEMPORARY TABLE IF NOT EXISTS gtmc_stage (external_id text, content_hash bytea,"
             ' source_updated_at timestamptz, fate "char", {}payload jsonb) ON COMMIT DELETE ROWS'

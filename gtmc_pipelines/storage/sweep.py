@@ -13,7 +13,7 @@ from psycopg import sql
 
 from gtmc_pipelines.model.counters import Counts
 from gtmc_pipelines.model.entities import ENTITIES
-from gtmc_pipelines.storage import leases, sync_logs
+from gtmc_pipelines.storage import failed_values, leases, planned_records, sync_logs
 from gtmc_pipelines.storage.batch import BatchTarget
 from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines.storage.landing import UNMAPPED
@@ -77,6 +77,8 @@ def sweep(
         gone = _mark_raw(handle, target) if missing else []
         handle.exec_driver_sql("SET LOCAL enable_nestloop = on")
         deleted = _mark_canonical(handle, target, gone, prefixes)
+        for notes in (failed_values, planned_records):
+            notes.forget(handle, target.tenant_id, target.connector_id, target.stream.name, gone)
         if deleted:
             sheet = Counts(read=deleted, deleted=deleted)
             name = target.stream.name

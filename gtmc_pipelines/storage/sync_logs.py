@@ -18,6 +18,8 @@ from gtmc_pipelines.storage import audit
 from gtmc_pipelines.storage.statements import Handle, row, rows, run
 
 COUNTERS = tuple(Counts().as_dict())
+FAILED_VALUES = "failed_values"
+"""Beside a stream's counts, where there are any: values that stayed null. Their records are counted as written."""
 
 # The same workflow opening twice (a retried activity) gets its own row back.
 _OPEN = """
@@ -39,7 +41,9 @@ UPDATE sync_logs
    SET {_TOTALS}, phase = %(phase)s,
        stream_counts = jsonb_set(stream_counts, ARRAY[%(stream)s],
            coalesce(stream_counts -> %(stream)s, '{{}}') || jsonb_strip_nulls(jsonb_build_object(
-               'state', %(state)s::text, 'error', %(error)s::text, {_OF_STREAM})))
+               'state', %(state)s::text, 'error', %(error)s::text, {_OF_STREAM},
+               '{FAILED_VALUES}', nullif(coalesce((stream_counts -> %(stream)s ->> '{FAILED_VALUES}')::bigint, 0)
+                                         + %({FAILED_VALUES})s, 0))))
  WHERE tenant_id = %(tenant_id)s AND id = %(id)s
 """
 
@@ -120,10 +124,12 @@ def add_counts(
     state: str = "running",
     phase: Phase = Phase.SYNCING,
     error: str | None = None,
+    failed_values: int = 0,
 ) -> None:
     """Add a batch's counts to the totals and to its stream, in the transaction that writes the batch.
 
-    `state` is the stream's: running, complete or failed; `error` one sentence when it failed.
+    `state` is the stream's: running, complete or failed; `error` one sentence when it failed. `failed_values`
+    are optional values of these records that stayed null.
     Raises Broken `sync_log_missing`.
     """
     touched = run(
@@ -137,6 +143,7 @@ def add_counts(
             "state": state,
             "phase": phase.value,
             "error": error,
+            FAILED_VALUES: failed_values,
         },
     )
     if touched == 0:

@@ -269,6 +269,34 @@ dead_letters = Table(
     ),
 )
 
+failed_values = Table(
+    "failed_values",
+    METADATA,
+    Column("tenant_id", Text, primary_key=True),
+    Column("connector_id", Text, primary_key=True),
+    Column("stream", Text, primary_key=True),
+    Column("external_id", Text, primary_key=True),
+    Column("table_name", Text, primary_key=True),
+    Column("column_name", Text, primary_key=True),
+    required_text("reason_code"),
+    required_text("source_field", ""),
+    Column("sync_log_id", Text),
+    Column("batch_id", BigInteger, nullable=False),
+    moment("first_seen_at", now=True),
+    moment("last_seen_at", now=True),
+)
+
+planned_records = Table(
+    "planned_records",
+    METADATA,
+    Column("tenant_id", Text, primary_key=True),
+    Column("connector_id", Text, primary_key=True),
+    Column("stream", Text, primary_key=True),
+    Column("external_id", Text, primary_key=True),
+    moment("due_at", required=True),
+    Index("planned_records_due_idx", "tenant_id", "connector_id", "due_at"),
+)
+
 audit_log = Table(
     "audit_log",
     METADATA,

@@ -59,9 +59,7 @@ def test_an_id_that_no_table_can_hold_is_dead_lettered_alone(scene: Scene, key: 
 POISON = {
     "a NUL in the payload": rb'{"first_name": "a\u0000b"}',
     "a lone surrogate": rb'{"first_name": "\ud83d"}',
-    "a surrogate the mapping leaves out": rb'{"other": "\ud83d"}',
     "a number too large for an integer": b'{"employee_count": 99999999999}',
-    "a number too large for jsonb": b'{"other": 1e200000}',
     "text where a number belongs": b'{"employee_count": "many"}',
 }
 
@@ -93,7 +91,7 @@ def test_a_value_too_long_for_an_index_costs_its_record_only(scene: Scene) -> No
 
 
 def test_a_batch_of_nothing_but_poison_ends(scene: Scene) -> None:
-    records = [SourceRecord(f"p{n}", rb'{"a": "\u0000"}', at(1)) for n in range(100)]
+    records = [SourceRecord(f"p{n}", rb'{"first_name": "\u0000"}', at(1)) for n in range(100)]
     assert scene.write(*records) == Counts(read=100, failed=100)
     assert len(scene.letters()) == 100
 

@@ -13,7 +13,7 @@ from gtmc_pipelines.model.connector_types import ConnectorType
 from gtmc_pipelines.model.counters import Counts
 from gtmc_pipelines.model.errors import Reject
 from gtmc_pipelines.model.phases import SyncMode, Trigger
-from gtmc_pipelines.model.records import RejectedRecord, SourceRecord
+from gtmc_pipelines.model.records import MappedRow, RejectedRecord, SourceRecord
 from gtmc_pipelines.storage import connectors, leases, sync_logs
 from gtmc_pipelines.storage.batch import Batch, BatchTarget
 from gtmc_pipelines.storage.batch_writer import BatchWriter
@@ -31,6 +31,14 @@ class FieldMapper:
     columns: tuple[str, ...] = ("first_name", "email", "title", "account_external_id")
     fingerprint: bytes = b"one"
     external_id_prefix: str = ""
+    is_selective: bool = False
+
+    @property
+    def required(self) -> frozenset[str]:
+        return frozenset(self.columns)
+
+    def read(self, payload: bytes) -> MappedRow:
+        return self.texts(payload), ()
 
     def texts(self, payload: bytes) -> Sequence[str | None]:
         record = json.loads(payload)

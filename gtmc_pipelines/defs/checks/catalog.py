@@ -12,7 +12,7 @@ import dagster as dg
 from gtmc_pipelines.defs.checks.connection import authentication, freshness, stuck_on_syncing
 from gtmc_pipelines.defs.checks.evidence import SAMPLED_TENANTS, Evidence, Subject
 from gtmc_pipelines.defs.checks.fields import drifted_fields, missing_fields
-from gtmc_pipelines.defs.checks.records import balance_sheet, failed_share, low_record_count
+from gtmc_pipelines.defs.checks.records import balance_sheet, failed_share, failed_values, low_record_count
 from gtmc_pipelines.defs.checks.verdict import Verdict, evaluation, unanswered
 from gtmc_pipelines.defs.enabled import default_mappings
 from gtmc_pipelines.defs.names import canonical_key, raw_key, streams_feeding
@@ -65,6 +65,13 @@ CHECKS = (
         "list them with `gtmc dead-letters list`, correct the mapping or the records at the vendor, and replay "
         "them: `gtmc dead-letters replay`. Nothing is lost meanwhile.",
         failed_share,
+    ),
+    Check(
+        "failed_values",
+        "Every optional value could be read: no column is empty because its value didn't fit.",
+        "the records are written without these values. `gtmc failed-values list` names column, reason and records: "
+        "correct the mapping, then `gtmc mappings apply`, or the records at the vendor.",
+        failed_values,
     ),
     Check(
         "missing_fields",

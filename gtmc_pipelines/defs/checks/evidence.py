@@ -19,6 +19,7 @@ from gtmc_pipelines.model.entities import Entity
 if TYPE_CHECKING:
     from gtmc_pipelines.storage.check_models import ConnectorHealth, FieldKind, OpenLetters, Presence, StreamHistory
     from gtmc_pipelines.storage.engine import Database
+    from gtmc_pipelines.storage.failed_values import FailedValueSum
     from gtmc_pipelines.storage.stream_fields import HiddenFields
 
 SAMPLED_TENANTS = 12
@@ -77,6 +78,13 @@ class Evidence:
         from gtmc_pipelines.storage.stream_fields import hidden_fields
 
         return {(found.tenant_id, found.stream): found for found in hidden_fields(self._database, self.connector)}
+
+    @cached_property
+    def failed_values(self) -> list[FailedValueSum]:
+        """Optional values that couldn't be read, counted by tenant, stream, column and reason."""
+        from gtmc_pipelines.storage.failed_values import sums
+
+        return sums(self._database, connector=self.connector.value)
 
     @cached_property
     def own_mappings(self) -> dict[str, dict[Entity, tuple[MappingEntry, ...]]]:

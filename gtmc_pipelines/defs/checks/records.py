@@ -8,6 +8,7 @@ from statistics import median
 
 from gtmc_pipelines.defs.checks.evidence import Evidence, Subject
 from gtmc_pipelines.defs.checks.verdict import Finding, Verdict
+from gtmc_pipelines.model.entities import ENTITIES
 
 LOW_SHARE = 0.5
 """A full sync that reads less than this share of its usual number is low."""
@@ -102,6 +103,35 @@ def failed_share(evidence: Evidence, subject: Subject) -> Verdict:
         note=f"{failed:,} of {read:,} records failed in the newest syncs.",
         is_severe=worst >= SEVERE_FAILED_SHARE,
         numbers={"failed": failed, "failed_share": round(failed / max(read, 1), 6), "open_dead_letters": waiting},
+    )
+
+
+def failed_values(evidence: Evidence, subject: Subject) -> Verdict:
+    """Every optional value could be read: no column is empty because its value didn't fit."""
+    tables = {ENTITIES[entity].table for entity in subject.entities}
+    found = [
+        each for each in evidence.failed_values if each.stream in subject.stream_names and each.table_name in tables
+    ]
+    findings = []
+    for tenant, stream in dict.fromkeys((each.tenant_id, each.stream) for each in found):
+        own = [each for each in found if (each.tenant_id, each.stream) == (tenant, stream)]
+        worst = max(own, key=lambda each: each.records)
+        findings.append(
+            Finding(
+                tenant,
+                f"{sum(each.records for each in own):,} values couldn't be read, mostly {worst.column_name}: "
+                f"`{worst.reason_code}` in {worst.records:,} records, which are written without it.",
+                f"See `gtmc failed-values list --tenant {tenant} --connector {evidence.connector}`, correct the "
+                "mapping (then `gtmc mappings apply`) or the records at the vendor.",
+                stream,
+            )
+        )
+    return Verdict(
+        len({history.tenant_id for history in evidence.histories_of(subject)}),
+        findings,
+        note="Every optional value could be read.",
+        is_mild=True,
+        numbers={"failed_values": sum(each.records for each in found)},
     )
 
 

@@ -30,7 +30,7 @@ class Finding:
 class Verdict:
     """Answer of one check for one asset. `looked_at` is a number of `units`; `numbers` plot over time.
 
-    `note` is said when nothing is wrong. `is_severe` makes it an error whatever the share.
+    `note` is said when nothing is wrong. `is_severe` makes it an error whatever the share, `is_mild` a warning.
     """
 
     looked_at: int
@@ -38,6 +38,7 @@ class Verdict:
     note: str = ""
     units: str = "tenants"
     is_severe: bool = False
+    is_mild: bool = False
     numbers: Mapping[str, int | float] = field(default_factory=dict)
 
     @property
@@ -48,6 +49,8 @@ class Verdict:
     @property
     def severity(self) -> dg.AssetCheckSeverity:
         """Error when it is our bug or most tenants have it; a warning when it is a few tenants' own matter."""
+        if self.is_mild:
+            return dg.AssetCheckSeverity.WARN
         most = 2 * self.affected >= self.looked_at
         many = self.affected > MANY_TENANTS and self.affected > LARGE_SHARE * self.looked_at
         return dg.AssetCheckSeverity.ERROR if self.is_severe or most or many else dg.AssetCheckSeverity.WARN
