@@ -73,13 +73,21 @@ def test_contacts_and_leads_become_people() -> None:
 
 @pytest.mark.parametrize(
     ("subtype", "kind", "channel"),
-    [("Email", "email_sent", "email"), ("Call", "call", "phone"), ("Task", "task", "other"), (None, "task", "other")],
+    [
+        ("Email", "email_sent", "email"),
+        ("ListEmail", "email_sent", "email"),
+        ("Call", "call", "phone"),
+        ("Task", "task", "other"),
+        (None, "task", "other"),
+    ],
 )
 def test_tasks_speak_the_scorers_words(subtype: str | None, kind: str, channel: str) -> None:
     task = {
         "TaskSubtype": subtype,
         "ActivityDate": "2026-01-15",
         "CreatedDate": "2026-01-10T08:00:00.000+0000",
+        "CompletedDateTime": "2026-05-03T08:00:00.000+0000",
+        "IsClosed": True,
         "WhoId": "003A",
         "AccountId": "001A",
         "Status": "Completed",
@@ -88,7 +96,7 @@ def test_tasks_speak_the_scorers_words(subtype: str | None, kind: str, channel: 
     }
     row = _row(Entity.ACTIVITY, "tasks", task)
     assert (row["type"], row["channel"]) == (kind, channel)
-    assert _moment(row) == "2026-01-15T00:00:00+00:00"
+    assert _moment(row) == "2026-05-03T08:00:00+00:00"
     assert (row["person_external_id"], row["account_external_id"]) == ("003A", "001A")
     details = json.loads(row["properties"])
     assert details["status"] == "Completed"
@@ -96,9 +104,51 @@ def test_tasks_speak_the_scorers_words(subtype: str | None, kind: str, channel: 
     assert "Secret" not in row["properties"]
 
 
-def test_a_task_without_a_date_happened_when_it_was_created() -> None:
-    task = {"ActivityDate": None, "CreatedDate": "2026-01-10T08:00:00.000+0000"}
+def test_a_task_done_before_completions_were_kept_is_dated_by_its_last_change() -> None:
+    task = {"ActivityDate": "2026-04-01", "CreatedDate": "2026-01-10T08:00:00.000+0000", "IsClosed": True}
+    changed = task | {"LastModifiedDate": "2026-05-03T08:00:00.000+0000"}
+    assert _moment(_row(Entity.ACTIVITY, "tasks", changed)) == "2026-05-03T08:00:00+00:00"
     assert _moment(_row(Entity.ACTIVITY, "tasks", task)) == "2026-01-10T08:00:00+00:00"
+
+
+@pytest.mark.parametrize(
+    ("stream", "record", "is_left_out"),
+    [
+        ("tasks", {"IsClosed": False, "Status": "Not Started"}, True),
+        ("tasks", {"IsClosed": None, "Status": "Not Started"}, True),
+        ("tasks", {"IsClosed": True, "Status": "Called back"}, False),
+        ("tasks", {"Status": "Completed"}, False),
+        ("tasks", {"IsClosed": True, "IsRecurrence": True}, True),
+        ("events", {}, False),
+        ("events", {"IsChild": False, "GroupEventType": "1"}, False),
+        ("events", {"IsChild": True, "GroupEventType": "1"}, True),
+        ("events", {"IsChild": False, "GroupEventType": "2"}, True),
+        ("events", {"IsChild": False, "GroupEventType": "3"}, True),
+        ("events", {"IsChild": False, "IsRecurrence": True}, True),
+        ("events", {"IsChild": False, "RecurrenceActivityId": "00U1"}, False),
+    ],
+)
+def test_one_real_activity_is_one_row_and_what_is_open_is_none(
+    stream: str, record: dict[str, Any], is_left_out: bool
+) -> None:
+    mapping = compile_mapping(Entity.ACTIVITY, DEFAULT_MAPPINGS[Entity.ACTIVITY], stream)
+    created = {"CreatedDate": "2026-01-10T08:00:00.000+0000"}
+    texts, failed = mapping.read(json.dumps(created | record).encode())
+    assert (texts is None, tuple(failed)) == (is_left_out, ())
+
+
+def test_a_person_account_is_its_contact_and_no_company() -> None:
+    mapping = compile_mapping(Entity.ACCOUNT, DEFAULT_MAPPINGS[Entity.ACCOUNT], "accounts")
+    assert mapping.read(b'{"Name": "Kim Berg", "IsPersonAccount": true}') == (None, ())
+    assert mapping.read(b'{"Name": "Acme", "IsPersonAccount": false}')[0] is not None
+    contact = _row(Entity.PERSON, "contacts", {"LastName": "Berg", "IsPersonAccount": True, "AccountId": "001A"})
+    assert contact["account_external_id"] is None
+
+
+def test_a_converted_lead_says_what_it_has_become() -> None:
+    lead = {"LastName": "Berg", "ConvertedContactId": "003A", "IsConverted": True}
+    assert _row(Entity.PERSON, "leads", lead)["converted_to"] == "003A"
+    assert _row(Entity.PERSON, "leads", lead | {"IsConverted": False})["converted_to"] is None
 
 
 def test_events_are_meetings_that_were_attended() -> None:
@@ -132,7 +182,7 @@ def test_every_mapped_field_is_one_an_org_has() -> None:
             for entry in DEFAULT_MAPPINGS[entity]:
                 if entry.stream in (None, stream.name):
                     assert entry.source_field in _standard_fields(stream.name)
-                    assert ENTITIES[entity].field(entry.target_field) is not None
+                    assert ENTITIES[entity].target(entry.target_field) is not None
 
 
 def _standard_fields(stream: str) -> set[str]:

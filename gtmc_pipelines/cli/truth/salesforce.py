@@ -13,15 +13,15 @@ Record = Mapping[str, Any]
 def expected(records: Callable[[str], Iterable[Record]]) -> dict[str, dict[str, dict[str, Any]]]:
     """Accounts, people (contacts and leads), opportunities and activities (tasks and events) of one org."""
     return {
-        "accounts": {record["Id"]: _account(record) for record in records("Account")},
+        "accounts": {record["Id"]: _account(record) for record in records("Account") if not record["IsPersonAccount"]},
         "people": {
             **{record["Id"]: _person(record) for record in records("Contact")},
             **{record["Id"]: _person(record) for record in records("Lead")},
         },
         "opportunities": {record["Id"]: _opportunity(record) for record in records("Opportunity")},
         "activities": {
-            **{record["Id"]: _task(record) for record in records("Task")},
-            **{record["Id"]: _event(record) for record in records("Event")},
+            **{record["Id"]: _task(record) for record in records("Task") if record["IsClosed"]},
+            **{record["Id"]: _event(record) for record in records("Event") if _took_place(record)},
         },
     }
 
@@ -42,8 +42,16 @@ def _person(record: Record) -> dict[str, Any]:
         "last_name": _trimmed(record["LastName"]),
         "email": email.lower() if email else None,
         "title": _trimmed(record["Title"]),
-        "account_external_id": record.get("AccountId") or record.get("ConvertedAccountId"),
+        "account_external_id": _company(record),
+        "converted_to": record.get("ConvertedContactId") if record.get("IsConverted") else None,
     }
+
+
+def _company(record: Record) -> str | None:
+    if record.get("IsPersonAccount"):
+        return None
+    company: str | None = record.get("AccountId") or record.get("ConvertedAccountId")
+    return company
 
 
 def _opportunity(record: Record) -> dict[str, Any]:
@@ -58,10 +66,18 @@ def _opportunity(record: Record) -> dict[str, Any]:
 
 
 def _task(record: Record) -> dict[str, Any]:
-    kind, channel = {"Email": ("email_sent", "email"), "Call": ("call", "phone")}.get(
+    mail, call = ("email_sent", "email"), ("call", "phone")
+    kind, channel = {"Email": mail, "ListEmail": mail, "Call": call}.get(
         record.get("TaskSubtype") or "", ("task", "other")
     )
-    return _activity(record, kind, channel, record["ActivityDate"] or record["CreatedDate"])
+    return _activity(record, kind, channel, record["CompletedDateTime"] or record["LastModifiedDate"])
+
+
+def _took_place(record: Record) -> bool:
+    """Whether an event is a meeting of its own that has been."""
+    if record["IsChild"] or record["IsRecurrence"]:
+        return False
+    return datetime.fromisoformat(record["StartDateTime"]) <= datetime.now(UTC)
 
 
 def _event(record: Record) -> dict[str, Any]:

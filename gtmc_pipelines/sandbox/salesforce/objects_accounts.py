@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from gtmc_pipelines.sandbox.salesforce.batch import Batch
 
 TYPES = ("Prospect", "Customer - Direct", "Customer - Channel", "Partner", "Other")
+PERSON_EVERY = 50
+
+
+def is_person(index: int) -> bool:
+    """Whether an account is a private person."""
+    return index % PERSON_EVERY == PERSON_EVERY - 1
 
 
 def _websites(batch: Batch) -> list[Any]:
@@ -59,6 +65,8 @@ ACCOUNT = ObjectShape(
         Field("Description", "textarea", pick(REMARKS, 17), length=32000),
         owner_field(),
         Field("LastActivityDate", "date", constant(None)),
+        Field("IsPersonAccount", "boolean", lambda batch: [is_person(index) for index in batch.indices], False),
+        Field("PersonContactId", "reference", constant(None), refers_to=("Contact",)),
         Field("AccountSource", "picklist", pick((None, "Web", "Partner Referral", "Other"), 33), length=40),
         *unused(
             string="AccountNumber Site TickerSymbol Sic SicDesc Jigsaw JigsawCompanyId YearStarted DunsNumber",

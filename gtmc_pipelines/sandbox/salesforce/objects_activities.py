@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from gtmc_pipelines.sandbox.names import REMARKS
@@ -14,7 +15,28 @@ if TYPE_CHECKING:
 
 TASK_STATUS = ("Not Started", "In Progress", "Completed", "Waiting on someone else", "Deferred")
 SUBJECTS = ("Call", "Email: follow-up", "Send letter", "Demo 🎉", 'Ask about "Gold"', None, "Négociation")
-SUBTYPES = ("Call", "Email", "Task")
+SUBTYPES = ("Call", "Email", "Task", "ListEmail")
+MEETING_ROWS = 16
+INVITED = 3
+"""The first of so many events has so many invited colleagues, each of whom has a row of their own: the next ones."""
+
+PLANNED_EVERY = 29
+_PLANNED_MS = 10 * 365 * 86_400_000
+
+
+def is_child(index: int) -> bool:
+    """Whether an event is an invited colleague's copy."""
+    return 1 <= index % MEETING_ROWS <= INVITED
+
+
+def _as_organized(make: Maker) -> Maker:
+    """A field that the copies of a meeting have in common with the organizer's row."""
+
+    def made(batch: Batch) -> list[Any]:
+        organized = [index - index % MEETING_ROWS if is_child(index) else index for index in batch.indices]
+        return make(type(batch)(batch.table, organized))
+
+    return made
 
 
 def _references(choices: tuple[tuple[str, int], ...], shift: int) -> Maker:
@@ -37,7 +59,25 @@ def _days(batch: Batch) -> list[Any]:
 
 
 def _starts(batch: Batch) -> list[Any]:
-    return [moment // 1_800_000 * 1_800_000 for moment in batch.column("CreatedDate")]
+    rows = zip(batch.indices, batch.column("CreatedDate"), strict=True)
+    return [
+        moment // 1_800_000 * 1_800_000 + (_PLANNED_MS if index % PLANNED_EVERY == PLANNED_EVERY - 1 else 0)
+        for index, moment in rows
+    ]
+
+
+def _event_days(batch: Batch) -> list[Any]:
+    return [None if start is None else day_text(start // 86_400_000) for start in batch.column("StartDateTime")]
+
+
+def _completed(batch: Batch) -> list[Any]:
+    """Somewhere between creation and the last change."""
+    rows = zip(batch.column("IsClosed"), batch.column("CreatedDate"), batch.column("LastModifiedDate"), strict=True)
+    return [(made + changed) // 2_000 * 1_000 if is_closed else None for is_closed, made, changed in rows]
+
+
+def _group_types(batch: Batch) -> list[Any]:
+    return ["1" if index % MEETING_ROWS <= INVITED else "0" for index in batch.indices]
 
 
 def _ends(batch: Batch) -> list[Any]:
@@ -50,23 +90,23 @@ def _call_seconds(batch: Batch) -> list[Any]:
     return [(dice >> 16) % 3600 if subtype == "Call" else None for subtype, dice in rows]
 
 
-def _common() -> tuple[Field, ...]:
+def _common(shared: Callable[[Maker], Maker] = lambda make: make) -> tuple[Field, ...]:
     return (
         Field(
             "WhoId",
             "reference",
-            _references((("Contact", 9), ("Lead", 5)), 4),
+            shared(_references((("Contact", 9), ("Lead", 5)), 4)),
             refers_to=("Contact", "Lead"),
             relationship="Who",
         ),
         Field(
             "WhatId",
             "reference",
-            _references((("Opportunity", 6), ("Account", 6)), 40),
+            shared(_references((("Opportunity", 6), ("Account", 6)), 40)),
             refers_to=("Account", "Opportunity"),
             relationship="What",
         ),
-        Field("Subject", "string", pick(SUBJECTS, 10), length=255, name_field=True),
+        Field("Subject", "string", shared(pick(SUBJECTS, 10)), length=255, name_field=True),
         Field("Description", "textarea", pick(REMARKS, 23), length=32000),
         Field("AccountId", "reference", constant(None), refers_to=("Account",), relationship="Account"),
         owner_field(),
@@ -95,7 +135,9 @@ TASK = ObjectShape(
         Field("CallDurationInSeconds", "int", _call_seconds),
         Field("CallType", "picklist", pick((None, "Inbound", "Outbound"), 33), length=40),
         Field("CallDisposition", "string", constant(None), length=255),
-        Field("CompletedDateTime", "datetime", constant(None)),
+        Field("CompletedDateTime", "datetime", _completed),
+        Field("IsRecurrence", "boolean", constant(False), nillable=False),
+        Field("RecurrenceActivityId", "reference", constant(None), refers_to=("Task",)),
     ),
     default_live=1800,
     size="tasks",
@@ -109,19 +151,21 @@ EVENT = ObjectShape(
     "00U",
     (
         *system_fields(),
-        *_common(),
+        *_common(_as_organized),
         Field("Location", "string", pick((None, "Room 1", "https://meet.example/a+b", "Café Größe"), 15), length=255),
         Field("IsAllDayEvent", "boolean", lambda batch: [dice % 13 == 0 for dice in batch.dice], False),
         Field("ActivityDateTime", "datetime", lambda batch: batch.column("StartDateTime")),
-        Field("ActivityDate", "date", _days),
-        Field("DurationInMinutes", "int", pick((15, 30, 45, 60, 90), 18)),
-        Field("StartDateTime", "datetime", _starts),
+        Field("ActivityDate", "date", _event_days),
+        Field("DurationInMinutes", "int", _as_organized(pick((15, 30, 45, 60, 90), 18))),
+        Field("StartDateTime", "datetime", _as_organized(_starts)),
         Field("EndDateTime", "datetime", _ends),
         Field("IsPrivate", "boolean", constant(False), nillable=False),
         Field("ShowAs", "picklist", pick(("Busy", "Free", "OutOfOffice"), 25), length=40),
-        Field("IsChild", "boolean", constant(False), nillable=False),
-        Field("IsGroupEvent", "boolean", constant(False), nillable=False),
-        Field("GroupEventType", "picklist", constant(None), length=40),
+        Field("IsChild", "boolean", lambda batch: [is_child(index) for index in batch.indices], nillable=False),
+        Field("IsGroupEvent", "boolean", lambda batch: [one == "1" for one in batch.column("GroupEventType")], False),
+        Field("GroupEventType", "picklist", _group_types, length=40, picklist=("0", "1", "2", "3")),
+        Field("IsRecurrence", "boolean", constant(False), nillable=False),
+        Field("RecurrenceActivityId", "reference", constant(None), refers_to=("Event",)),
         Field("EventSubtype", "picklist", constant("Event"), length=40),
     ),
     default_live=1200,

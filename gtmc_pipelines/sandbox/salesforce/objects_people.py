@@ -73,6 +73,15 @@ def _accounts(batch: Batch) -> list[Any]:
     return [None if number >= accounts.base or (dice >> 52) % 23 == 0 else text for text, number, dice in rows]
 
 
+def _are_accounts(batch: Batch) -> list[Any]:
+    """Whether a contact is the person of a person account."""
+    accounts = batch.org.tables["Account"]
+    numbers = [None if text is None else accounts.codec.decode(text) for text in batch.column("AccountId")]
+    there = sorted({number for number in numbers if number is not None and accounts.exists(number)})
+    found = dict(zip(there, type(batch)(accounts, there).column("IsPersonAccount"), strict=True))
+    return [bool(number is not None and found.get(number)) for number in numbers]
+
+
 CONTACT = ObjectShape(
     "Contact",
     "Contact",
@@ -84,6 +93,7 @@ CONTACT = ObjectShape(
         *_person_fields(),
         *address("Mailing", shift=41),
         *unused(phone="HomePhone OtherPhone AssistantPhone", string="AssistantName", reference="ReportsToId"),
+        Field("IsPersonAccount", "boolean", _are_accounts, False),
         Field("Department", "string", pick((None, "Sales", "R&D", "Finance", "IT", None), 36), length=80),
         Field("Birthdate", "date", constant(None)),
         Field("DoNotCall", "boolean", lambda batch: [dice % 29 == 0 for dice in batch.dice], False),

@@ -19,6 +19,7 @@ from gtmc_pipelines.storage.batch import Batch, BatchTarget
 from gtmc_pipelines.storage.batch_writer import BatchWriter
 from gtmc_pipelines.storage.connectors import require_connector
 from gtmc_pipelines.storage.letter_replay import settle_unnamed, streams_waiting
+from gtmc_pipelines.storage.planned_records import streams_due
 from gtmc_pipelines.storage.tombstones import load as load_tombstones
 from gtmc_pipelines.workflows.activities.ahead import Ahead
 from gtmc_pipelines.workflows.activities.books import Books
@@ -28,6 +29,7 @@ from gtmc_pipelines.workflows.activities.erased import without_erased
 from gtmc_pipelines.workflows.activities.field_watch import FieldWatch
 from gtmc_pipelines.workflows.activities.mappers import mappers_of
 from gtmc_pipelines.workflows.activities.open_sync import selected_streams
+from gtmc_pipelines.workflows.activities.planned import fulfilled
 from gtmc_pipelines.workflows.activities.positions import Positions, Start
 from gtmc_pipelines.workflows.activities.pulse import WORKER_STOPPING, Pulse
 from gtmc_pipelines.workflows.activities.reading import Hooks, SegmentBounds, SegmentEnd, Step, StreamEnd, read_streams
@@ -66,6 +68,7 @@ class Segment:
         self._watches: dict[str, FieldWatch] = {}
         with services.database.tenant(request.tenant_id) as handle:
             self._waiting = streams_waiting(handle, request.tenant_id, request.connector_id)
+            self._due = streams_due(handle, request.tenant_id, request.connector_id, datetime.now(UTC))
 
     def run(self) -> SegmentResult:
         """Go on until every stream has ended, a bound is reached, or this worker is being stopped.
@@ -188,6 +191,8 @@ class Segment:
                 self._sweep(step.stream, left)
             if step.stream.name in self._waiting:
                 self._replay(step.stream)
+            if step.stream.name in self._due:
+                self._fulfil(step.stream)
             fault = self._refused.get(step.stream.name)
         self._books.close(step.stream, fault, step.slices)
 
@@ -197,6 +202,13 @@ class Segment:
         for _, counts in replayed(
             self._services, self._request, target, self._mappers[stream.name], self._tombstones, is_of_sync=True
         ):
+            self._books.add(stream, counts)
+            self._beat()
+
+    def _fulfil(self, stream: Stream) -> None:
+        """Planned activities whose time has come are rows now, although their records are as they were."""
+        target, mappers = replay_target(self._request, self._plan, stream), self._mappers[stream.name]
+        for counts in fulfilled(self._services, self._request, target, mappers, datetime.now(UTC)):
             self._books.add(stream, counts)
             self._beat()
 
