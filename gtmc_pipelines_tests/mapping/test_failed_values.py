@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gtmc_pipelines.mapping.compile import compile_mapping
@@ -43,6 +43,7 @@ def test_a_value_that_cannot_be_read_leaves_its_column_empty_and_says_why() -> N
     assert failed == (FailedValue("employee_count", "not_an_integer", "Employees"),)
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(sorted(OPTIONAL)), JSON_VALUES))
 def test_no_optional_value_whatever_it_is_costs_the_record_or_another_column(values: dict[str, Any]) -> None:
     alone = {name: read({"Name": "Acme", name: value}) for name, value in values.items()}
