@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "0017"
-down_revision = "0013"
+down_revision = "0018"
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS failed_values (
