@@ -40,6 +40,17 @@ def balance_sheet(counts: Mapping[str, Mapping[str, int]], title: str = "") -> N
     console.print(_sheet(counts, Text(title, style="bold")))
 
 
+def left_out(stream: str, told: Mapping[str, Any]) -> None:
+    """Print the slices of a stream that a sync could not read, each with its reason."""
+    shown = told.get("slices") or []
+    table = new_table(Text(f"left out of {stream}: {told.get('count', len(shown)):,}", style="bold"))
+    for column in ("slice", "reason", "kind", "syncs in a row"):
+        table.add_column(column)
+    for each in shown:
+        table.add_row(*(str(each.get(name, "")) for name in ("slice", "reason", "kind", "syncs_in_a_row")))
+    console.print(table)
+
+
 def log_row(log: SyncLog) -> dict[str, Any]:
     """A sync as a flat dictionary, for lists and --json."""
     return {

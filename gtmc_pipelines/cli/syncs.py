@@ -14,7 +14,7 @@ import typer
 from gtmc_pipelines.cli.actor import cli_actor
 from gtmc_pipelines.cli.console import AsJson, Tenant, console, emit, emit_json, fail
 from gtmc_pipelines.cli.opening import opened
-from gtmc_pipelines.cli.sync_views import balance_sheet, log_row, tell_failed_values, usage_text, watch
+from gtmc_pipelines.cli.sync_views import balance_sheet, left_out, log_row, tell_failed_values, usage_text, watch
 from gtmc_pipelines.connectors.registry import connector_type
 from gtmc_pipelines.model.catalog import STREAMS
 from gtmc_pipelines.model.connector_types import ConnectorStatus
@@ -145,6 +145,8 @@ def show(
     for name, entry in log.stream_counts.items():
         if entry.get("error"):
             console.print(f"[red]✗[/red] {name}: {entry['error']}", highlight=False)
+        if entry.get("left_out"):
+            left_out(name, entry["left_out"])
 
 
 @group.command("cancel")

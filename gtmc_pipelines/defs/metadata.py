@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from gtmc_pipelines.storage.sync_history import SyncLog
 
 _LONGEST_WATERMARK = 120
+_MOST_LEFT_OUT = 50
+_LEFT_OUT_COLUMNS = ("slice", "reason", "kind", "syncs_in_a_row")
 
 
 Metadata = dict[str, dg.MetadataValue[Any]]
@@ -50,6 +52,7 @@ class SyncFacts:
     calculated: Mapping[str, str] = field(default_factory=dict)  # by stream: as of when its calculated fields are
     usage: Mapping[str, int] = field(default_factory=dict)  # what it cost at the vendor
     full_because: str = ""  # why it is full, when it was asked for as incremental
+    left_out: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # slices that couldn't be read, by stream
 
     def total_of(self, streams: tuple[str, ...]) -> Counts:
         """The sheets of these streams added up."""
@@ -88,6 +91,7 @@ def facts_of(log: SyncLog, *, url: str) -> SyncFacts:
         calculated=_calculated(log.cursor_after),
         usage=log.vendor_usage,
         full_because=log.full_because or "",
+        left_out={s: sheet["left_out"] for s, sheet in log.stream_counts.items() if sheet.get("left_out")},
     )
 
 
@@ -150,6 +154,8 @@ def sync_metadata(facts: SyncFacts, streams: tuple[str, ...]) -> Metadata:
             f"{total.failed:,} failed records. List them: "
             f"`gtmc dead-letters list --tenant {facts.tenant} --connector {facts.connector}`"
         )
+    if any(stream in facts.left_out for stream in streams):
+        found |= _left_out(facts, streams)
     return found
 
 
@@ -160,6 +166,21 @@ def _usage(usage: Mapping[str, int]) -> Metadata:
         share = 100 * usage["api_used"] / usage["api_limit"]
         found["vendor_quota_used_percent"] = dg.MetadataValue.float(round(share, 2))
     return found
+
+
+def _left_out(facts: SyncFacts, streams: tuple[str, ...]) -> Metadata:
+    """Members of a group that this sync couldn't read: their number, and a table of the first ones."""
+    told = [(stream, facts.left_out[stream]) for stream in streams if stream in facts.left_out]
+    records = [
+        dg.TableRecord({"stream": stream, **{name: str(each.get(name, "")) for name in _LEFT_OUT_COLUMNS}})
+        for stream, sheet in told
+        for each in sheet.get("slices", ())[:_MOST_LEFT_OUT]
+    ]
+    columns = [dg.TableColumn(name) for name in ("stream", *_LEFT_OUT_COLUMNS)]
+    return {
+        "left_out_count": dg.MetadataValue.int(sum(int(sheet.get("count", 0)) for _, sheet in told)),
+        "left_out": dg.MetadataValue.table(records, dg.TableSchema(columns)),
+    }
 
 
 def _moment(watermark: str | None) -> datetime | None:

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from gtmc_pipelines.model.connector_types import ConnectorType
+from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines.storage.statements import Handle, rows, run
 
 MOST_ON_A_LOG = 100
@@ -47,6 +49,27 @@ def list_left_out(handle: Handle, tenant_id: str, connector_id: str) -> list[Lef
         {"tenant": tenant_id, "connector": connector_id},
     )
     return [LeftOut(**values) for values in found]
+
+
+@dataclass(frozen=True, slots=True)
+class LongLeftOut:
+    """Slices of one stream of a tenant that were left out for the same reason `syncs_in_a_row` times or more."""
+
+    tenant_id: str
+    stream: str
+    reason_code: str
+    slices: int
+    syncs_in_a_row: int
+    sentence: str
+
+
+def long_left_out(database: Database, type: ConnectorType, syncs: int) -> list[LongLeftOut]:
+    """Slices of all tenants that were left out `syncs` times in a row, though the vendor could serve them.
+
+    Those it can't serve (no mailbox, out of the app's reach) are as they are, unless they were read before.
+    """
+    with database.fleet() as connection:
+        return [LongLeftOut(**found) for found in rows(connection, _LONG, {"type": type.value, "syncs": syncs})]
 
 
 def leave_out(
@@ -95,12 +118,26 @@ def put_on_log(handle: Handle, tenant_id: str, connector_id: str, sync_log_id: s
     )
 
 
+_LONG = """
+SELECT l.tenant_id, l.stream, l.reason_code, count(*) AS slices, max(l.syncs_in_a_row) AS syncs_in_a_row,
+       min(l.sentence) AS sentence
+  FROM left_out_slices l
+  JOIN connectors c ON c.tenant_id = l.tenant_id AND c.id = l.connector_id
+ WHERE c.type = %(type)s AND c.status <> 'disconnected' AND l.syncs_in_a_row >= %(syncs)s
+   AND (l.kind <> 'unserved' OR l.was_read)
+ GROUP BY l.tenant_id, l.stream, l.reason_code
+ ORDER BY l.tenant_id, l.stream, l.reason_code
+"""
+
 _PUT = """
-INSERT INTO left_out_slices AS l (tenant_id, connector_id, stream, slice, reason_code, kind, sentence, sync_log_id)
-VALUES (%(tenant)s, %(connector)s, %(stream)s, %(slice)s, %(reason)s, %(kind)s, %(sentence)s, %(sync)s)
+INSERT INTO left_out_slices AS l
+       (tenant_id, connector_id, stream, slice, reason_code, kind, sentence, sync_log_id, was_read)
+VALUES (%(tenant)s, %(connector)s, %(stream)s, %(slice)s, %(reason)s, %(kind)s, %(sentence)s, %(sync)s,
+        EXISTS (SELECT FROM stream_cursors s WHERE s.tenant_id = %(tenant)s AND s.connector_id = %(connector)s
+                   AND s.stream = %(stream)s AND s.slice = %(slice)s AND s.watermark IS NOT NULL))
 ON CONFLICT (tenant_id, connector_id, stream, slice) DO UPDATE
    SET reason_code = excluded.reason_code, kind = excluded.kind, sentence = excluded.sentence,
-       sync_log_id = excluded.sync_log_id, last_seen_at = now(),
+       sync_log_id = excluded.sync_log_id, was_read = excluded.was_read, last_seen_at = now(),
        syncs_in_a_row = l.syncs_in_a_row + CASE WHEN l.sync_log_id = excluded.sync_log_id THEN 0 ELSE 1 END
 """
 

@@ -221,6 +221,7 @@ left_out_slices = Table(
     number("syncs_in_a_row", "1"),
     moment("since", now=True),
     moment("last_seen_at", now=True),
+    Column("was_read", Boolean, nullable=False, server_default="false"),
 )
 
 stream_fields = Table(

@@ -253,6 +253,47 @@ def test_a_mailbox_without_any_folder_that_is_read_is_left_out(directory: Direct
     assert raised.value.code == "no_folder"
 
 
+REFUSALS = [
+    (404, "ErrorInvalidUser", "no_mailbox"),
+    (404, "ErrorInvalidMailbox", "no_mailbox"),
+    (404, "ResourceNotFound", "no_mailbox"),
+    (404, "", "no_mailbox"),
+    (404, "NeverHeardOf", "no_mailbox"),
+    (400, "MailboxNotEnabledForRESTAPI", "no_mailbox"),
+    (404, "MailboxNotHostedInExchangeOnline", "mailbox_elsewhere"),
+    (423, "ErrorMailboxLocked", "mailbox_locked"),
+]
+
+
+@pytest.mark.parametrize(("status", "code", "reason"), REFUSALS)
+def test_a_mailbox_that_can_not_be_served_is_left_out_with_its_reason(
+    directory: Directory, status: int, code: str, reason: str
+) -> None:
+    key = directory.mailbox(1)
+    directory.break_("mailbox_refused", path=key, status=status, code=code)
+    with directory.session() as session, pytest.raises(Unserved) as raised:
+        pages_of(session, full(key))
+    assert raised.value.code == reason
+
+
+def test_a_directory_without_exchange_is_told_to_the_administrator(directory: Directory) -> None:
+    directory.break_("mailbox_refused", status=404, code="OrganizationFromTenantGuidNotFound")
+    with directory.session() as session, pytest.raises(Reauthorize) as raised:
+        pages_of(session, full(directory.mailbox()))
+    assert raised.value.code == "no_exchange_online"
+
+
+def test_an_app_scoped_in_exchange_reads_its_scope_and_verify_says_so(directory: Directory) -> None:
+    inside = directory.mailbox(0)
+    with directory.session() as session:
+        assert O365Connector().health_check(session).facts["mail_access"] == "tenant-wide"
+    directory.break_("mail_scoped", scope=[inside])
+    with directory.session() as session:
+        assert O365Connector().health_check(session).facts["mail_access"] == "scoped"
+        assert set(directory.read(session, full)) == {inside}
+    assert {fault.code for fault in directory.left_out.values()} == {"out_of_scope"}
+
+
 def test_a_damaged_position_is_said_to_be_one(directory: Directory) -> None:
     with directory.session() as session, pytest.raises(Broken) as raised:
         pages_of(session, full(directory.mailbox(), "{}"))

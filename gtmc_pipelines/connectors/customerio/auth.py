@@ -14,6 +14,7 @@ import msgspec
 
 from gtmc_pipelines.connectors.contract import ConnectorSettings, Credentials, CredentialSource
 from gtmc_pipelines.connectors.customerio.api import CustomerioSession
+from gtmc_pipelines.connectors.customerio.errors import ALLOW_LIST
 from gtmc_pipelines.connectors.customerio.hosts import other_region, probe_url, region_of, track_probe_url
 from gtmc_pipelines.connectors.http import VendorSession
 from gtmc_pipelines.connectors.login import HeldCredentials, KeyLogin
@@ -89,8 +90,8 @@ def _refused(refusals: Mapping[str, Reauthorize]) -> Reauthorize:
     asked = " and ".join(refusals)
     return Reauthorize(
         "key_refused",
-        f"The key is wrong or withdrawn: {asked} answered 401.",
-        next_step=f"Copy the key again. {_APP_KEY}",
+        f"The key is wrong or withdrawn, or doesn't allow this address: {asked} answered 401.",
+        next_step=f"Copy the key again. {_APP_KEY} {ALLOW_LIST}",
     )
 
 

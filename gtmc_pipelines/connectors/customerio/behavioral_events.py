@@ -14,13 +14,14 @@ from gtmc_pipelines.connectors.customerio.api import MOST_ACTIVITIES, Customerio
 from gtmc_pipelines.connectors.customerio.payloads import (
     Members,
     Recent,
-    is_moment,
+    id_of,
     member,
     members_of,
     missing_id,
     moment,
     payload_of,
     raw_of,
+    seconds_of,
 )
 from gtmc_pipelines.connectors.json_pages import decode_page
 from gtmc_pipelines.connectors.positions import encode
@@ -105,12 +106,11 @@ class _Taken:
         return self
 
     def _one(self, members: Members) -> None:
-        activity = member(members, "id", str)
+        activity = id_of(members)
         if not activity:
             self.rejects.append(missing_id())
             return
-        at = member(members, "timestamp", int)
-        at = at if is_moment(at) else None
+        at = seconds_of(members, "timestamp")
         if at is not None:
             self.is_past = at < self.low
             if not self.low <= at <= self.high or not self.recent.is_new(activity):

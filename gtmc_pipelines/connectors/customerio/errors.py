@@ -23,9 +23,19 @@ _PERMISSION = f"Give the App API key the permission to read in Customer.io, or m
 _DEVELOPER = "Report this with the time of the sync; a developer has to look at it."
 
 
+ALLOW_LIST = (
+    "If the key has an IP allow-list (Account Settings, API Credentials), add the fixed address the workers call from."
+)
+"""Customer.io answers 401 for an address outside a key's list, in the same words as for a wrong key."""
+
 BY_STATUS: Mapping[int, Rule] = {
     400: Rule(Broken, "bad_request", "refused a request as malformed", _DEVELOPER),
-    401: Rule(Reauthorize, "key_refused", "refused the API key", CONNECT_AGAIN),
+    401: Rule(
+        Reauthorize,
+        "key_refused",
+        "refused the API key: it is wrong, withdrawn, or its allow-list of addresses lacks this worker's",
+        f"{ALLOW_LIST} If that is not it: {CONNECT_AGAIN}",
+    ),
     402: Rule(Reauthorize, "account_suspended", "wants the account to be settled first", _SETTLE),
     403: Rule(Reauthorize, "forbidden", "doesn't allow this key what was asked for", _PERMISSION),
     404: Rule(Broken, "not_found", "doesn't know the address that was asked", "Check the base URL."),

@@ -48,6 +48,20 @@ def member(members: Members, name: str, kind: type[T]) -> T | None:
         return None
 
 
+def id_of(members: Members) -> str | None:
+    """A record's `id`, which may come as a number; None for none."""
+    found = member(members, "id", str)
+    if found is None and (number := member(members, "id", int)) is not None:
+        return str(number)
+    return found
+
+
+def seconds_of(members: Members, name: str) -> int | None:
+    """A time in unix seconds, fractions cut off; None for what is none."""
+    found = member(members, name, float)
+    return int(found) if found is not None and is_moment(int(found)) else None
+
+
 def payload_of(members: Members) -> bytes:
     """The record again."""
     return msgspec.json.encode(members)

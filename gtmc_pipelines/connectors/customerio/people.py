@@ -29,7 +29,7 @@ _PAGES_AHEAD = 2
 
 
 class _Search(msgspec.Struct):
-    identifiers: list[msgspec.Raw] | None
+    identifiers: list[msgspec.Raw] | None = None
     next: str | None = None
 
 

@@ -13,6 +13,9 @@ from gtmc_pipelines.model.errors import Broken
 
 LIST_KEYS = ("data", "items", "signals", "companies", "results", "rows", "records")
 _CURSOR_KEYS = ("nextCursor", "next_cursor")
+_PAGE_KEYS = (*_CURSOR_KEYS, "total_rows", "has_more")
+"""Members that tell a page by themselves: its list is optional in the vendor's own client (`EventsResponse`)."""
+
 _LONGEST_CURSOR = 4_096
 
 _Members = dict[str, msgspec.Raw]
@@ -41,10 +44,11 @@ def envelope_of(body: bytes, dialect: Dialect) -> Envelope:
         members = decode_page(bytes(inner), _MEMBERS, VENDOR)
     keys = (dialect.list_key,) if dialect.list_key else LIST_KEYS
     found = next((members[key] for key in keys if key in members), None)
-    if found is None:
+    has_list = any(bytes(value)[:1] == b"[" for value in members.values())  # under a name nobody knows: not empty
+    if found is None and (has_list or not any(key in members for key in _PAGE_KEYS)):
         raise _unparsable()
     try:
-        records = _LIST.decode(found) or []
+        records = (_LIST.decode(found) or []) if found is not None else []
         cursor = _cursor_of(members, dialect)
     except msgspec.MsgspecError:
         raise _unparsable() from None

@@ -15,7 +15,7 @@ _LONGEST_ID = 64
 class Envelope(msgspec.Struct):
     """A page; the meetings keep their own bytes."""
 
-    items: list[msgspec.Raw]
+    items: list[msgspec.Raw] | None = None
     next_cursor: str | None = None
 
 
@@ -39,7 +39,7 @@ def envelope_of(body: bytes) -> Envelope:
 
 
 def records_of(
-    items: Sequence[msgspec.Raw], complete: Complete | None = None
+    items: Sequence[msgspec.Raw] | None, complete: Complete | None = None
 ) -> tuple[list[SourceRecord], list[RejectedRecord]]:
     """Records with their own bytes, `complete`d where that is asked for; those without an id are rejected.
 
@@ -47,7 +47,7 @@ def records_of(
     """
     records: list[SourceRecord] = []
     rejects: list[RejectedRecord] = []
-    for item in items:
+    for item in items or ():  # null is an empty page
         data = bytes(item)
         recording_id = _id_of(data)
         if isinstance(recording_id, RejectedRecord):

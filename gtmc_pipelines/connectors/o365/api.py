@@ -23,7 +23,7 @@ from gtmc_pipelines.connectors.o365.auth import directory_of, graph_url
 from gtmc_pipelines.connectors.o365.errors import GraphRefusal, refusal_of
 from gtmc_pipelines.connectors.o365.lanes import MAILBOX_REQUESTS, MAILBOX_SECONDS, Lanes, user_in
 from gtmc_pipelines.connectors.o365.policy import Policy
-from gtmc_pipelines.connectors.o365.tokens import TokenSource
+from gtmc_pipelines.connectors.o365.tokens import TENANT_WIDE, TokenSource, roles_in
 from gtmc_pipelines.model.addresses import host_of, plain_address
 from gtmc_pipelines.model.errors import Broken, Retry
 from gtmc_pipelines.vault.secret import Secret
@@ -72,6 +72,11 @@ class GraphHttp(VendorSession):
             float(options.get("mailbox_seconds") or MAILBOX_SECONDS),
             self.pause,
         )
+
+    @property
+    def token(self) -> Secret:
+        """The token in use; an empty one before the first call."""
+        return self._token
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         """Send with the current token. Any refusal is raised as a GraphRefusal."""
@@ -136,6 +141,12 @@ class O365Session(Conversation[GraphHttp]):
         self._tokens.close()
         self.http.close()
 
+    @property
+    def mail_access(self) -> str:
+        """How the app reads mail, by its token's roles: `tenant-wide`, `scoped` (a role in Exchange) or `unknown`."""
+        roles = roles_in(self.http.token)
+        return "unknown" if roles is None else "tenant-wide" if roles & TENANT_WIDE else "scoped"
+
     def count(self, gauge: str) -> None:
         """Add one to a counter of `usage`."""
         self.http.gauges[gauge] = self.http.gauges.get(gauge, 0) + 1
@@ -187,7 +198,7 @@ class O365Session(Conversation[GraphHttp]):
         path = unquote(parts.path)
         is_ours = (parts.scheme, parts.netloc.lower()) == (base.scheme, base.netloc.lower())
         is_users = is_ours and ".." not in path and path.startswith(f"{base.path}/users")
-        is_mail = user_in(link) == mailbox.lower() and "/messages" in path
+        is_mail = self._is_of(user_in(link), mailbox) and "/messages" in path
         if is_users and (is_mail or not mailbox):
             return link
         raise Broken(
@@ -195,6 +206,11 @@ class O365Session(Conversation[GraphHttp]):
             "Microsoft Graph's next-page link leads elsewhere than to this mailbox, and is not followed.",
             next_step="Report this; nothing behind that link was read.",
         )
+
+    def _is_of(self, user: str, mailbox: str) -> bool:
+        """Whether a link's user is this mailbox: by its id, as `id@directory`, or by an address of its own."""
+        known = self._mailboxes.get(mailbox)
+        return user.partition("@")[0] == mailbox.lower() or (known is not None and user in known.addresses)
 
     def _users(self) -> Iterator[_User]:
         url, seen = f"{self.base_url}/users?$select={_USER_FIELDS}&$top={_USERS_PAGE}", set()

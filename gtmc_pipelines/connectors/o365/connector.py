@@ -31,6 +31,13 @@ OPTIONS = (
     Option("include_disabled_accounts", "1: shared mailboxes and disabled users too", whole_number(0, 1)),
 )
 
+_ACCESS = {
+    "tenant-wide": "every mailbox of the directory (Mail.ReadBasic.All is granted).",
+    "scoped": "only mailboxes in the scope of a role in Exchange; the others are left out of every sync.",
+    "unknown": "the token doesn't say which mailboxes.",
+}
+"""The two ways an app may read mail, by the roles in its token."""
+
 _FIELDS = (
     ("direction", "inbound or outbound", "string", True),
     ("occurredAt", "When it was sent", "datetime", True),
@@ -64,7 +71,9 @@ class O365Connector:
             return Health(False, shown, str(refusal.fault))
         except GtmcError as error:
             return Health(False, shown, str(error))
-        return Health(True, shown, "Microsoft Graph answers and accepts the app.")
+        access = session.mail_access
+        told = f"Microsoft Graph answers and accepts the app. Mail access: {_ACCESS[access]}"
+        return Health(True, shown, told, {"mail_access": access})
 
     def slices(self, session: O365Session, stream: Stream) -> Sequence[Slice]:
         """A slice per mailbox, by the user's object id. None, and no call, while nothing may be kept."""

@@ -27,6 +27,17 @@ _DEVELOPER = "Report this with the error code; a developer has to look at it."
 _DENIED = Rule(Reauthorize, "mail_access_denied", "Graph doesn't let the app read mail metadata", _ADMIN)
 _DIRECTORY = Rule(Reauthorize, "directory_access_denied", "Graph doesn't let the app list users", _ADMIN)
 _TOKEN = Rule(Reauthorize, "token_refused", "Graph refused a fresh access token", _CONNECT)
+_NO_EXCHANGE = Rule(
+    Reauthorize,
+    "no_exchange_online",
+    "says that this directory has no Exchange Online",
+    "An administrator assigns Exchange Online licences; or connect the directory that has the mailboxes: "
+    f"gtmc connectors connect --tenant {TENANT} --connector o365.",
+)
+_BLOCKED = (
+    "An administrator lets the app in: Entra admin center, Enterprise applications (is it enabled?), and Conditional "
+    "Access for workload identities (are the workers' addresses allowed?)."
+)
 _BUSY = Rule(Retry, "vendor_throttled", "Graph asks to slow down", LATER)
 _DOWN = Rule(Retry, "vendor_unavailable", "Graph could not answer just now", LATER)
 _GONE = Rule(Broken, "not_found", "Graph doesn't know what was asked for", _DEVELOPER)
@@ -41,6 +52,8 @@ BY_CODE: Mapping[str, Rule] = {
     "Authorization_IdentityNotFound": Rule(
         Reauthorize, "app_not_in_directory", "doesn't find our app in this directory", _CONNECT
     ),
+    "OrganizationFromTenantGuidNotFound": _NO_EXCHANGE,
+    "ErrorOrganizationNotFederated": _NO_EXCHANGE,
     "ErrorItemNotFound": _GONE,
     "ResourceNotFound": _GONE,
     "Request_ResourceNotFound": _GONE,
@@ -73,6 +86,13 @@ LOGIN: Mapping[str, Rule] = {
     "7000215": Rule(Reauthorize, "app_credentials", "doesn't accept our app's secret", _APP),
     "7000222": Rule(Reauthorize, "app_credentials", "says our app's secret has expired", _APP),
     "700016": Rule(Reauthorize, "consent_missing", "doesn't find our app in this directory", _CONNECT),
+    "7000112": Rule(Reauthorize, "app_disabled", "says our app is disabled", _BLOCKED),
+    "7000229": Rule(Reauthorize, "consent_missing", "finds no service principal of our app here", _CONNECT),
+    "53003": Rule(Reauthorize, "access_blocked", "is told by Conditional Access to keep the app out", _BLOCKED),
+    "530035": Rule(Reauthorize, "access_blocked", "is told by security defaults to keep the app out", _BLOCKED),
+    "50105": Rule(Reauthorize, "access_blocked", "wants the app to be assigned first", _BLOCKED),
+    "500011": Rule(Reauthorize, "consent_missing", "finds no Microsoft Graph in this directory", _CONNECT),
+    "50059": Rule(Reauthorize, "directory_unknown", "doesn't know this directory", _CONNECT),
     "65001": Rule(Reauthorize, "consent_missing", "says no administrator has consented", _CONNECT),
     "90002": Rule(Reauthorize, "directory_unknown", "doesn't know this directory", _CONNECT),
     "900023": Rule(Reauthorize, "directory_unknown", "doesn't know this directory", _CONNECT),
@@ -159,11 +179,11 @@ class GraphRefusal(Exception):
     def at_mailbox(self, tenant: str, *, is_first: bool) -> SyncFault:
         """What it means at a mailbox's own calls; whatever Graph doesn't find at the first one is no mailbox."""
         mark = self.code or self.status
-        if self.status == 403 and self.code not in UNSERVED:
+        if self.status == 403 and self.fault.code == _DENIED.code and self.code not in UNSERVED:
             refused = OUT_OF_SCOPE.fault(_VENDOR, mark, tenant)
             return Unserved(refused.code, refused.sentence, next_step=refused.next_step, when_all=self.fault)
         rule = UNSERVED.get(self.code) if 400 <= self.status < 500 else None
-        if rule is None and self.status == 404 and is_first:
+        if rule is None and self.status == 404 and is_first and not isinstance(self.fault, Reauthorize):
             rule = _NO_MAILBOX
         return self.fault if rule is None else rule.fault(_VENDOR, mark, tenant)
 

@@ -9,6 +9,7 @@ import hashlib
 import json
 import logging
 import threading
+from base64 import urlsafe_b64decode
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,6 +28,9 @@ from gtmc_pipelines.vault.secret import Secret
 logging.getLogger("msal").setLevel(logging.CRITICAL)  # it logs answers of the token endpoint
 
 _NONE = Secret("")
+
+TENANT_WIDE = frozenset({"Mail.ReadBasic.All", "Mail.ReadBasic", "Mail.Read", "Mail.ReadWrite"})
+"""Roles in a token that open every mailbox; an app scoped in Exchange has none of them in Entra."""
 
 
 _Key = tuple[str, ...]
@@ -131,6 +135,20 @@ class TokenSource:
                 http_client=_MsalHttp(self.http, self._authority),
             )
         return self._app
+
+
+def roles_in(token: Secret) -> frozenset[str] | None:
+    """The application permissions a token was given; None when it can't be read: to clients it is opaque.
+
+    Good for telling people what was granted, for nothing else: nobody has checked the signature.
+    """
+    try:
+        part = token.reveal().split(".")[1]
+        claims = json.loads(urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+        roles = claims.get("roles") or []
+        return frozenset(role for role in roles if isinstance(role, str))
+    except (IndexError, ValueError, AttributeError, TypeError):
+        return None
 
 
 class _MsalHttp:

@@ -12,6 +12,7 @@ import dagster as dg
 from gtmc_pipelines.defs.checks.connection import authentication, freshness, stuck_on_syncing
 from gtmc_pipelines.defs.checks.evidence import SAMPLED_TENANTS, Evidence, Subject
 from gtmc_pipelines.defs.checks.fields import drifted_fields, missing_fields
+from gtmc_pipelines.defs.checks.members import LEFT_OUT_SYNCS, left_out_members
 from gtmc_pipelines.defs.checks.records import balance_sheet, failed_share, failed_values, low_record_count
 from gtmc_pipelines.defs.checks.verdict import Verdict, evaluation, unanswered
 from gtmc_pipelines.defs.enabled import default_mappings
@@ -72,6 +73,13 @@ CHECKS = (
         "the records are written without these values. `gtmc failed-values list` names column, reason and records: "
         "correct the mapping, then `gtmc mappings apply`, or the records at the vendor.",
         failed_values,
+    ),
+    Check(
+        "left_out_members",
+        f"No member of a group (a mailbox) that could be read was left out of {LEFT_OUT_SYNCS} syncs in a row.",
+        "the reason and the next step stand beside each; `gtmc syncs show <id>` names the members. The others are "
+        "read in every sync, and a member goes on where it stopped once it answers.",
+        left_out_members,
     ),
     Check(
         "missing_fields",

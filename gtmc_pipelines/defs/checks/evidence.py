@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gtmc_pipelines.storage.check_models import ConnectorHealth, FieldKind, OpenLetters, Presence, StreamHistory
     from gtmc_pipelines.storage.engine import Database
     from gtmc_pipelines.storage.failed_values import FailedValueSum
+    from gtmc_pipelines.storage.left_out import LongLeftOut
     from gtmc_pipelines.storage.stream_fields import HiddenFields
 
 SAMPLED_TENANTS = 12
@@ -64,6 +65,14 @@ class Evidence:
         from gtmc_pipelines.storage.check_models import stream_histories
 
         return {(found.tenant_id, found.stream): found for found in stream_histories(self._database, self.connector)}
+
+    @cached_property
+    def left_out(self) -> list[LongLeftOut]:
+        """Slices that were left out again and again."""
+        from gtmc_pipelines.defs.checks.members import LEFT_OUT_SYNCS
+        from gtmc_pipelines.storage.left_out import long_left_out
+
+        return long_left_out(self._database, self.connector, LEFT_OUT_SYNCS)
 
     @cached_property
     def letters(self) -> list[OpenLetters]:

@@ -128,7 +128,7 @@ class LoginPages:
         if exchange_of(request).struck("app_unknown", org) or org in tokens.withdrawn:
             text = f"Application with identifier '{tokens.client_id}' was not found in the directory '{org}'."
             raise LoginError(400, "unauthorized_client", 700016, text)
-        return tokens.issue(org, form)
+        return tokens.issue(org, form, is_scoped=self._vendor.scope_of(org) is not None)
 
 
 def without_local_port(uri: str) -> str:

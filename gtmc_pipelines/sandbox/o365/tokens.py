@@ -16,6 +16,7 @@ from gtmc_pipelines.sandbox.o365.people import guid
 LIFE_SECONDS = 3599
 MOST_TOKENS = 20_000
 ROLES = ("Calendars.Read", "Mail.ReadBasic.All", "User.Read.All")
+_SCOPED_ROLES = ("User.Read.All",)
 _RESOURCE = "https://graph.microsoft.com"
 
 
@@ -42,8 +43,8 @@ class Tokens:
             return self.directories[low]
         return next((org for org in self.directories.values() if low in (org, f"{org}.example")), None)
 
-    def issue(self, org: str, form: Mapping[str, str]) -> dict[str, Any]:
-        """A token for client credentials. Raises LoginError."""
+    def issue(self, org: str, form: Mapping[str, str], *, is_scoped: bool = False) -> dict[str, Any]:
+        """A token for client credentials, without the role for all mail if that is `is_scoped`. Raises LoginError."""
         if form.get("grant_type") != "client_credentials":
             raise LoginError(400, "unsupported_grant_type", 70003, "The app requested an unsupported grant type.")
         if form.get("client_id") != self.client_id:
@@ -56,7 +57,7 @@ class Tokens:
             text = f"The provided request must include a 'scope' input parameter. The scope {scope} is not valid."
             raise LoginError(400, "invalid_scope", 70011, text)
         self._made += 1
-        text = self._token(org, self._made)
+        text = self._token(org, self._made, roles=_SCOPED_ROLES if is_scoped else ROLES)
         self.live[text] = (org, time.time() + LIFE_SECONDS)
         while len(self.live) > MOST_TOKENS:
             del self.live[next(iter(self.live))]
@@ -82,10 +83,10 @@ class Tokens:
         """The token that is there from the start, for clients that bring no login."""
         return self._token(org, "ready")
 
-    def _token(self, org: str, *parts: object) -> str:
+    def _token(self, org: str, *parts: object, roles: tuple[str, ...] = ROLES) -> str:
         """Shaped like a JWT, signed by nobody: clients are to treat it as opaque."""
         head = {"typ": "JWT", "alg": "RS256", "kid": "sandbox"}
-        claims = {"aud": _RESOURCE, "appid": self.client_id, "tid": self.directory_of(org), "roles": ROLES}
+        claims = {"aud": _RESOURCE, "appid": self.client_id, "tid": self.directory_of(org), "roles": roles}
         signature = token(64, self._seed, org, "token", *parts) + token(64, self._seed, org, "rest", *parts)
         return f"{_encoded(head)}.{_encoded(claims)}.{signature}"
 

@@ -48,6 +48,8 @@ class O365Vendor:
         "delta_cap": "a filtered delta round begun now ends after `items` messages",
         "withheld_refused": "403 ErrorAccessDenied when a withheld property is selected (else it is left out)",
         "mailbox_denied": "403 ErrorAccessDenied on mail calls (use `path` for one mailbox)",
+        "mail_scoped": "tokens lack Mail.ReadBasic.All, and mailboxes outside `scope` (list of user ids) answer 403",
+        "mailbox_refused": "mail calls answer `status` (404) with `code` (ErrorInvalidUser); `path` for one mailbox",
         "directory_denied": "403 Authorization_RequestDenied on directory calls",
         "consent_refused": "the administrator cancels at the consent page",
         "app_unknown": "the token endpoint answers AADSTS700016: no consent in this directory",
@@ -113,6 +115,11 @@ class O365Vendor:
         exchange.entry.org = org
         return org
 
+    def scope_of(self, org: str) -> frozenset[str] | None:
+        """The users an app may read whose mail role is scoped in Exchange; None while it reads every mailbox."""
+        knob = self._knobs.standing("mail_scoped", self.name, org)
+        return None if knob is None else frozenset(map(str, knob.parameters.get("scope", ())))
+
     def mailbox_of(self, request: Request, role: str = "Mail.ReadBasic.All") -> tuple[str, int, Store]:
         """Org, mailbox and store of a mail call. Raises GraphError for a user without one."""
         org = self.authorized(request, role)
@@ -122,6 +129,13 @@ class O365Vendor:
             raise unknown_user(request.path_params["user"])
         if exchange_of(request).struck("mailbox_denied", org):
             raise GraphError(403, "ErrorAccessDenied", "Access is denied. Check credentials and try again.")
+        scope = self.scope_of(org)
+        if scope is not None and user.id not in scope:
+            raise GraphError(403, "ErrorAccessDenied", "Access is denied. Check credentials and try again.")
+        if (knob := exchange_of(request).struck("mailbox_refused", org)) is not None:
+            status, code = int(knob.parameters.get("status", 404)), str(knob.parameters.get("code", "ErrorInvalidUser"))
+            headers = {"Retry-After": "0"} if status >= 500 else None
+            raise GraphError(status, code, "The requested user or mailbox can't be served.", headers)
         if user.mailbox is None:
             raise no_mailbox()
         return org, user.mailbox, store
