@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from gtmc_pipelines.model.connector_types import ConnectorType
@@ -20,6 +20,10 @@ from gtmc_pipelines_tests.acceptance.subject import (
     Subject,
 )
 from gtmc_pipelines_tests.connectors.salesforce_scene import Org
+
+ACTIVITIES = 20
+ROWS: Mapping[str, Mapping[str, Any]] = {"Task": {"Status": "Completed"}, "Event": {"IsChild": False}}
+"""What makes a task or an event a row of its own."""
 
 INSIDE_THE_OVERLAP = timedelta(minutes=9)
 FURTHER_PAGES = r"/query(All)?/."  # a first page is asked for by SOQL, of whatever object: its path names none
@@ -39,12 +43,20 @@ def _connect(site: Site) -> Connected:
     return Connected({**granted.held, "instance_url": Secret(site.base)}, {"page_records": 200})
 
 
+def _prepare(site: Site) -> None:
+    """Every task is done and every event the organizer's, so that each of their changes is one of a row."""
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    for kind, fields in ROWS.items():
+        site.mutate(Change(kind, "update", ACTIVITIES, fields), yesterday)
+
+
 def _case(name: str, kind: str, late: str, *, same_reader_as: str = "contacts") -> StreamCase:
+    fields = ROWS.get(kind)
     return StreamCase(
         name=name,
         endpoint=FURTHER_PAGES,
-        changes=(Change(kind, "update"), Change(kind, "create")),
-        late=Late(Change(kind, late), INSIDE_THE_OVERLAP),
+        changes=(Change(kind, "update", fields=fields), Change(kind, "create", fields=fields)),
+        late=Late(Change(kind, late, fields=fields), INSIDE_THE_OVERLAP),
         delete=Change(kind, "delete"),
         same_reader_as=same_reader_as,
     )
@@ -52,9 +64,17 @@ def _case(name: str, kind: str, late: str, *, same_reader_as: str = "contacts") 
 
 SUBJECT = Subject(
     type=ConnectorType.SALESFORCE,
-    sizes={"accounts": 30, "contacts": 450, "leads": 30, "opportunities": 20, "tasks": 20, "events": 20},
+    sizes={
+        "accounts": 30,
+        "contacts": 450,
+        "leads": 30,
+        "opportunities": 20,
+        "tasks": ACTIVITIES,
+        "events": ACTIVITIES,
+    },
     environment=_environment,
     connect=_connect,
+    prepare=_prepare,
     streams=(
         _case("accounts", "Account", "update"),
         _case("contacts", "Contact", "create", same_reader_as=""),

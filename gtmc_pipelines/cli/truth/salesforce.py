@@ -42,16 +42,9 @@ def _person(record: Record) -> dict[str, Any]:
         "last_name": _trimmed(record["LastName"]),
         "email": email.lower() if email else None,
         "title": _trimmed(record["Title"]),
-        "account_external_id": _company(record),
+        "account_external_id": record.get("AccountId") or record.get("ConvertedAccountId"),
         "converted_to": record.get("ConvertedContactId") if record.get("IsConverted") else None,
     }
-
-
-def _company(record: Record) -> str | None:
-    if record.get("IsPersonAccount"):
-        return None
-    company: str | None = record.get("AccountId") or record.get("ConvertedAccountId")
-    return company
 
 
 def _opportunity(record: Record) -> dict[str, Any]:

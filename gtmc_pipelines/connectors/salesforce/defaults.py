@@ -46,7 +46,7 @@ _PERSON = (
     _custom("Email", "email", "email(value)"),
     _entry("Title", "title", _TRIM),
     _entry("Phone", "phone", _TRIM),
-    _custom("AccountId", "accountExternalId", "record.IsPersonAccount == true ? null : value", stream="contacts"),
+    _entry("AccountId", "accountExternalId", stream="contacts"),
     _custom("ConvertedContactId", "convertedTo", "record.IsConverted == true ? value : null", stream="leads"),
     _entry("ConvertedAccountId", "accountExternalId", stream="leads"),
     _entry("Company", "companyName", _TRIM, stream="leads"),
