@@ -45,6 +45,11 @@ class _Cells:
     left_out: list[int]
     due: str | None = None
 
+    @property
+    def is_noteworthy(self) -> bool:
+        """False for most records: nothing of them is kept then but their line."""
+        return bool(self.failed or self.left_out)
+
 
 @dataclass(frozen=True, slots=True)
 class Written:
@@ -164,7 +169,7 @@ class BatchTransaction:
         except UnicodeEncodeError:
             letter = NewLetter(key, "write", "unstorable", "a mapped text is not valid Unicode")
             return self._unmapped(record, Fate.REJECTED, UNMAPPED, record.payload, letter)
-        return _Staged(record, Fate.MAPPED, line, None, cells)
+        return _Staged(record, Fate.MAPPED, line, None, cells if cells.is_noteworthy else None)
 
     def _cells(self, payload: bytes, emptied: frozenset[tuple[int, str]]) -> _Cells:
         """Raises Reject."""
@@ -314,7 +319,7 @@ class BatchTransaction:
         out: list[str] = []
         if self._plan.choosy[position]:
             out = [s.record.external_id for s in mapped if s.cells is not None and position in s.cells.left_out]
-            mapped = [s for s in mapped if s.cells is not None and position not in s.cells.left_out] if out else mapped
+            mapped = [s for s in mapped if s.cells is None or position not in s.cells.left_out] if out else mapped
         withdrawn = table.leave_out(self._connection, out) if out else 0
         kept = _moments(mapped, Fate.MAPPED)
         done = table.upsert(self._connection, kept, stale) if kept else Upserted()
