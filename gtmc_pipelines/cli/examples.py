@@ -72,6 +72,12 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "audit list": ("gtmc audit list --tenant acme --limit 20", "gtmc audit list --action connector --json"),
     "audit verify": ("gtmc audit verify", "gtmc audit verify --tenant acme --json"),
     "migrate": ("gtmc migrate",),
+    "upgrade-data": (
+        "gtmc upgrade-data",
+        "gtmc upgrade-data --apply",
+        "gtmc upgrade-data --apply --sync --tenant acme",
+        "gtmc upgrade-data --apply --accept-defaults acme",
+    ),
     "worker": ("gtmc worker", "gtmc worker --concurrency 16"),
     "sandbox": ("gtmc sandbox --json", "gtmc sandbox --vendor fathom --size meetings=5000 --port 9000"),
 }
@@ -100,6 +106,8 @@ NEXT: dict[str, str] = {
     "o365 domains add": "gtmc connectors connect, gtmc sync",
     "keys generate": "gtmc keys rotate; the order of steps is in gtmc_pipelines/vault/README.md",
     "audit list": "gtmc audit verify",
+    "migrate": "gtmc upgrade-data, once the new workers run",
+    "upgrade-data": "gtmc upgrade-data --apply, gtmc audit list --action data_upgrade, gtmc syncs list",
 }
 """Command → what people do after it, where that isn't plain."""
 

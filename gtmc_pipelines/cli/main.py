@@ -32,6 +32,7 @@ COMMANDS = {
     "keys": "keys",
     "audit": "audit_log",
     "migrate": "migrate_command",
+    "upgrade-data": "upgrade_data",
     "worker": "worker_command",
     "sandbox": "sandbox_command",
 }

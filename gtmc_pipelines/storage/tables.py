@@ -367,3 +367,21 @@ erasure_keys = Table(
     required_text("sealed"),  # the key of those hashes
     moment("created_at", now=True),
 )
+
+data_upgrades = Table(
+    "data_upgrades",
+    METADATA,
+    Column("tenant_id", Text, primary_key=True),
+    Column("connector_id", Text, primary_key=True),
+    Column("step", Text, primary_key=True),
+    Column("version", Text, primary_key=True),
+    moment("started_at", now=True),
+    moment("finished_at"),
+    Column("outcome", Text),  # null while it is under way
+    Column("workflow_id", Text),
+    document("counts_before", "{}"),
+    document("counts_after"),
+    required_text("requested_by"),
+    _of_a_connector(),
+    CheckConstraint("outcome IN ('done', 'accepted', 'declined')", name="outcome"),
+)

@@ -25,6 +25,7 @@ NOT_ADMINISTRATION = {
     "dagster_events": "Dagster's own event log, thinned out by age.",
     "migrate": "The schema, no tenant's data.",
     "oauth_states": "A login under way; what comes of it is `connector.connect`.",
+    "raw_amendments": "Part of a step of upgrading data, which data_upgrades records.",
     "tombstones": "Part of erasing a person, which person_erasure records.",
 }
 """Modules of storage that may write without a row in the audit log, and why."""

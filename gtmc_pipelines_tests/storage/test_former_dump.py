@@ -32,6 +32,9 @@ from gtmc_pipelines_tests.fixtures.restored import C2A9A3A, key_of, libpq, resto
 pytestmark = pytest.mark.services
 
 TENANTS = ["acme", "globex", "initech"]
+TAKEN_BACK = {"public.stream_cursors": 3}
+"""Rows that a migration deletes on purpose: 0015, positions of mailboxes that had never been read."""
+
 _TABLES = """
 SELECT format('%I.%I', n.nspname, c.relname), c.relrowsecurity AND c.relforcerowsecurity,
        EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'tenant_id')
@@ -85,9 +88,10 @@ def counts(url: str) -> dict[str, int]:
     return {name: number[0] for name, number in zip(tables, found, strict=True) if number is not None}
 
 
-def test_no_migration_loses_a_row(carried: Carried) -> None:
+def test_no_migration_loses_a_row_but_on_purpose(carried: Carried) -> None:
     after = counts(carried.superuser_url)
-    assert {name: after.get(name) for name in carried.before} == carried.before
+    expected = {name: number - TAKEN_BACK.get(name, 0) for name, number in carried.before.items()}
+    assert {name: after.get(name) for name in expected} == expected
     filled = [name for name, number in carried.before.items() if number]
     assert len(filled) >= 28, "the dump has rows in nearly every table"
     assert current_revision(carried.url) == migrate(carried.url)

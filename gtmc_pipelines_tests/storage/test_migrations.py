@@ -61,7 +61,7 @@ def test_checks_and_sequences_are_the_ones_the_code_describes(postgres_url: str,
         ).fetchall()
         sequence = connection.execute("SELECT data_type FROM pg_sequences WHERE sequencename = 'batch_ids'").fetchone()
     assert {name for (name,) in checks} == described
-    assert len(described) == 6
+    assert len(described) == 7
     assert sequence == ("bigint",)
 
 
@@ -163,7 +163,7 @@ def test_logs_written_before_there_were_heads_get_theirs_whoever_owns_the_schema
     add_connector(database, "acme", "salesforce")
     with psycopg.connect(libpq(text)) as connection:  # back to how it was
         connection.execute("DROP TRIGGER audit_advance ON audit_log; DROP FUNCTION audit_advance, audit_forget")
-        connection.execute("DROP TABLE audit_heads, left_out_slices, stream_fields")
+        connection.execute("DROP TABLE audit_heads, left_out_slices, stream_fields, data_upgrades")
         connection.execute("UPDATE alembic_version SET version_num = '0010'")
     migrate(text)
     with database.tenant("acme") as handle:
