@@ -15,7 +15,7 @@ export REMOVE_OUTSIDE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test demo up bench chaos clean
+.PHONY: help setup check test demo up bench chaos nightly clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -54,6 +54,9 @@ bench: setup ## CPU of the write path, memory, and a tick of a fleet of 2,000 te
 
 chaos: setup ## processes killed in the middle of syncs
 	@$(BIN)/pytest gtmc_pipelines_tests/chaos
+
+nightly: setup ## what is too long for each change: an earlier version's open workflows and rows, taken over
+	@$(BIN)/pytest -m nightly
 
 clean: ## remove the stack's data, the virtual environment and caches
 	@test ! -x $(BIN)/python || $(BIN)/python -c "$$REMOVE_OUTSIDE" "$(HOME_FOLDER)" 2>/dev/null || true

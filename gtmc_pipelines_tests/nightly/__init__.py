@@ -1,0 +1,1 @@
+"""Tests too long for each change: `make nightly` runs them."""
