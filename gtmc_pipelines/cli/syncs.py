@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Annotated, Any
@@ -48,16 +48,24 @@ def sync(
     connector: Connector,
     full: Annotated[bool, typer.Option("--full", help="Read everything, not only what changed.")] = False,
     stream: Annotated[list[str] | None, typer.Option("--stream", "-s", help="Only this stream; repeatable.")] = None,
+    confirm: Annotated[
+        bool, typer.Option("--confirm-deletions", help="With --full: mark what is missing, however much it is.")
+    ] = False,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Follow the sync to its end.")] = True,
     as_json: AsJson = False,
 ) -> None:
     """Sync one connector now and show how it went."""
+    if confirm and not full:
+        raise typer.BadParameter(
+            "needs --full: only a full sync can tell what is gone.", param_hint="--confirm-deletions"
+        )
     with opened() as (settings, database):
         row = require_connector(database, tenant, connector)
         _refuse_what_cant_start(row, stream or ())
         with SyncClient.open(settings) as client:
             client.require_workers()
-            request = _request(row, SyncMode.FULL if full else SyncMode.INCREMENTAL, tuple(stream or ()))
+            mode = SyncMode.FULL if full else SyncMode.INCREMENTAL
+            request = replace(_request(row, mode, tuple(stream or ())), confirm_deletions=confirm)
             handle = client.start(request, datetime.now(UTC))  # the moment the command was given
             if not wait:
                 _announce(settings, handle, as_json)

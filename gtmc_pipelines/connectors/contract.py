@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Protocol, runtime_checkable
 
 from gtmc_pipelines.mapping.entry import MappingEntry
 from gtmc_pipelines.model.catalog import Stream
 from gtmc_pipelines.model.connector_types import ConnectorType
 from gtmc_pipelines.model.entities import Entity
-from gtmc_pipelines.model.records import Health, Page, ReadFrom, Slice, SourceField, SourceRecord
+from gtmc_pipelines.model.records import (
+    Census,
+    Found,
+    Health,
+    Page,
+    ReadFrom,
+    Slice,
+    SourceField,
+    SourceRecord,
+    Unseen,
+)
 from gtmc_pipelines.vault.secret import Secret
 
 Credentials = Mapping[str, Secret]
@@ -136,6 +146,27 @@ class Connector(Protocol):
         """Pages from `start` to the end; the last one has no checkpoint and carries the watermark.
 
         Raises a SyncFault by whose turn it is. Stopping early is allowed at any page.
+        """
+        ...
+
+    def still_there(self, session: Any, stream: Stream, part: str, unseen: Sequence[Unseen]) -> Iterator[Found]:
+        """Which of these stored records, unseen by a complete full read of slice `part`, the vendor has after all.
+
+        "" stands for records that any slice may hold. Asked by id where the vendor can be, so that neither a
+        page that shifted nor a change in the middle of the read deletes anything. What is in no answer is gone,
+        or hidden. Raises a SyncFault by whose turn it is.
+        """
+        ...
+
+    def has_slice(self, session: Any, stream: Stream, key: str) -> bool:
+        """Whether a slice that isn't among `slices` any more exists all the same (a disabled user's mailbox)."""
+        ...
+
+    def census(self, session: Any, stream: Stream, until: datetime, turn: int) -> Iterator[Census]:
+        """What the vendor has of a stream, as cheaply as it can be asked: for a daily comparison with what is stored.
+
+        Only of records that were there before `until`. Nothing where no truthful question exists. `turn` counts
+        days, for those who can look at a part only.
         """
         ...
 

@@ -27,7 +27,9 @@ _RAW = (
     ("sync_log_id", "text", "Sync that landed this version", False),
     ("batch_id", "bigint", "Batch of that sync", False),
     ("extracted_at", "timestamptz", "When it was read from the vendor", True),
-    ("deleted", "boolean", "The vendor says the record is gone", True),
+    ("deleted", "boolean", "The record is gone at the vendor, or not to be seen", True),
+    ("slice", "text", "The only part of the stream that can hold it (a mailbox); empty: any", False),
+    ("deleted_reason", "text", "Empty: the vendor said so; absent, not_visible, slice_gone: it was not there", False),
 )
 _ROW_HEAD = (
     ("id", "text", "Stable id made from tenant, source and external id", True),
@@ -42,6 +44,7 @@ _ROW_TAIL = (
     ("created_at", "timestamptz", "When the row was first written", True),
     ("updated_at", "timestamptz", "When the row last changed", True),
     ("deleted_at", "timestamptz", "When the vendor's deletion was seen; rows are never removed", False),
+    ("deleted_reason", "text", "Empty: the vendor said so; absent, not_visible, slice_gone: it was not there", False),
 )
 
 

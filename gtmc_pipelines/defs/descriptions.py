@@ -17,7 +17,7 @@ _CURSOR = {
     CursorKind.COMPARE: "The vendor can't filter by change: every sync reads everything and writes only differences.",
 }
 _DELETES = {
-    DeleteDetection.FEED: "Deletions are reported by the vendor and marked, never removed.",
+    DeleteDetection.FEED: "Deletions are reported by the vendor, or found by a full sync, and marked, never removed.",
     DeleteDetection.SWEEP: "Deletions are found after a complete full sync and marked, never removed.",
     DeleteDetection.NONE: "An event log: nothing is ever deleted.",
 }

@@ -21,7 +21,7 @@ class CursorKind(StrEnum):
 class DeleteDetection(StrEnum):
     """How a stream learns of deletions."""
 
-    FEED = "feed"  # the vendor reports them
+    FEED = "feed"  # the vendor reports them; absence after a complete full sync tells the rest
     SWEEP = "sweep"  # absence after a complete full sync
     NONE = "none"  # an event log: nothing is ever deleted
 
@@ -32,7 +32,8 @@ class Stream:
 
     `entities` lists what a record becomes; the first is the primary one, by which the record is
     counted as created, updated or unchanged. A sliced stream keeps one cursor per slice
-    (a mailbox, for Office 365).
+    (a mailbox, for Office 365). `may_hide`: what a full read doesn't see may also be hidden from the
+    connected user (sharing, permissions), and the vendor doesn't tell which.
     """
 
     connector: ConnectorType
@@ -43,6 +44,7 @@ class Stream:
     description: str
     is_sliced: bool = False
     prefixes: tuple[tuple[Entity, str], ...] = ()
+    may_hide: bool = False
 
     def prefix_of(self, entity: Entity) -> str:
         """What precedes a record's id in the external id of its row of this entity; mostly nothing."""
@@ -64,9 +66,10 @@ def _streams(
     *rows: tuple[str, tuple[Entity, ...], CursorKind, DeleteDetection, str],
     is_sliced: bool = False,
     prefixes: tuple[tuple[Entity, str], ...] = (),
+    may_hide: bool = False,
 ) -> tuple[Stream, ...]:
     return tuple(
-        Stream(connector, name, entities, cursor, deletes, text, is_sliced, prefixes)
+        Stream(connector, name, entities, cursor, deletes, text, is_sliced, prefixes, may_hide)
         for name, entities, cursor, deletes, text in rows
     )
 
@@ -85,6 +88,7 @@ STREAMS: dict[ConnectorType, tuple[Stream, ...]] = {
         ("opportunities", (_E.OPPORTUNITY,), _C.WINDOW, _D.FEED, "Opportunities of the org"),
         ("tasks", (_E.ACTIVITY,), _C.WINDOW, _D.FEED, "Tasks: calls, e-mails, to-dos"),
         ("events", (_E.ACTIVITY,), _C.WINDOW, _D.FEED, "Calendar events"),
+        may_hide=True,
     ),
     ConnectorType.CUSTOMERIO: _streams(
         ConnectorType.CUSTOMERIO,
@@ -95,7 +99,7 @@ STREAMS: dict[ConnectorType, tuple[Stream, ...]] = {
     ConnectorType.DELIVRAI: _streams(
         ConnectorType.DELIVRAI,
         ("intent_signals", (_E.INTENT_SIGNAL, _E.ACTIVITY), _C.WINDOW, _D.NONE, "Pages read by buyers"),
-        ("company_enrichment", (_E.ACCOUNT,), _C.COMPARE, _D.NONE, "Company facts by domain"),
+        ("company_enrichment", (_E.ACCOUNT,), _C.COMPARE, _D.SWEEP, "Company facts by domain"),
     ),
     ConnectorType.O365: _streams(
         ConnectorType.O365,
@@ -104,7 +108,7 @@ STREAMS: dict[ConnectorType, tuple[Stream, ...]] = {
     ),
     ConnectorType.FATHOM: _streams(
         ConnectorType.FATHOM,
-        ("meetings", (_E.MEETING, _E.ACTIVITY), _C.LOOKBACK, _D.NONE, "Meetings with transcript and summary"),
+        ("meetings", (_E.MEETING, _E.ACTIVITY), _C.LOOKBACK, _D.SWEEP, "Meetings with transcript and summary"),
         prefixes=((_E.ACTIVITY, "fathom_"),),  # documented: reference/domain.md, section 4.5
     ),
 }

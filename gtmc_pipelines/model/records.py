@@ -16,13 +16,14 @@ class SourceRecord:
 
     `payload` is a JSON object in UTF-8, the vendor's own bytes less transport noise (never decoded
     and encoded again where that could lose digits). `source_updated_at` is the vendor's change time,
-    aware, or None where it has none.
+    aware, or None where it has none. `is_shared`: other slices of the stream may hold the same record.
     """
 
     external_id: str
     payload: bytes
     source_updated_at: datetime | None
     is_deleted: bool = False
+    is_shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,21 @@ class RejectedRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Coverage:
+    """What a complete full read says about what it didn't see: gone, as far back as `since` (None: everything).
+
+    `tells` is False when absence from the answer means nothing.
+    """
+
+    since: datetime | None = None
+    tells: bool = True
+
+
+EVERYTHING = Coverage()
+NOTHING = Coverage(tells=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """A page of one stream (or slice).
 
@@ -43,6 +59,7 @@ class Page:
     incremental sync starts. `skipped` counts records the connector read and rightly left out. `fields`
     names the source fields its records have, or would have if they were filled; None where the vendor
     doesn't tell.
+    `covers`, on the last page of a full read, is what that read says about records it didn't see.
     """
 
     records: Sequence[SourceRecord]
@@ -51,6 +68,7 @@ class Page:
     rejects: Sequence[RejectedRecord] = ()
     skipped: int = 0
     fields: frozenset[str] | None = None
+    covers: Coverage = EVERYTHING
 
     @property
     def is_last(self) -> bool:
@@ -90,6 +108,46 @@ class Slice:
 
     key: str
     label: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """A stored record that a complete full read didn't see, and its change time."""
+
+    external_id: str
+    at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the vendor has after all of records a full read didn't see, asked for by id.
+
+    `records` as they are now (deleted ones too); `present` are ids it has but gives no record of.
+    """
+
+    records: Sequence[SourceRecord] = ()
+    present: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """What a vendor has of a stream now, or a page of it, for a comparison with what is stored.
+
+    With `ids` these are the records that should be live here, else `count` says how many there are. `names` are
+    the ids of all that exist at the vendor, where those are more. Stored records are compared that are of
+    `slice` (empty: all) and that `time_member` (a payload's member; empty: the record's change time) puts into
+    [since, until); a bound that is None is open. `is_log`: stored ones the vendor doesn't serve any more are fine.
+    """
+
+    scope: str
+    count: int = 0
+    ids: Sequence[str] | None = None
+    names: Sequence[str] | None = None
+    slice: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+    time_member: str = ""
+    is_log: bool = False
 
 
 @dataclass(frozen=True, slots=True)

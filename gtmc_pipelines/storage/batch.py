@@ -8,7 +8,7 @@ from datetime import datetime
 
 from gtmc_pipelines.model.catalog import Stream
 from gtmc_pipelines.model.phases import SyncMode
-from gtmc_pipelines.model.records import RejectedRecord, RowMapper, SourceRecord
+from gtmc_pipelines.model.records import EVERYTHING, Coverage, RejectedRecord, RowMapper, SourceRecord
 from gtmc_pipelines.storage.canonical import CanonicalTable
 from gtmc_pipelines.storage.landing import ContentHash, RawTable
 from gtmc_pipelines.storage.planned_records import time_column
@@ -38,13 +38,17 @@ class BatchTarget:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One or more pages, written in one transaction. `checkpoint` is None when the read is complete."""
+    """One or more pages, written in one transaction. `checkpoint` is None when the read is complete.
+
+    `covers` is what a full read that is complete with this batch says about records it didn't see.
+    """
 
     records: Sequence[SourceRecord]
     checkpoint: str | None
     watermark: str | None = None
     rejects: Sequence[RejectedRecord] = ()
     skipped: int = 0
+    covers: Coverage = EVERYTHING
 
     @property
     def is_last(self) -> bool:
@@ -72,7 +76,7 @@ class BatchPlan:
         choosy = {k for k, mapper in enumerate(mappers) if mapper.is_selective or self.times[k] is not None}
         self.choosy = tuple(k in choosy for k in range(len(self.mappers)))
         self.stage = Stage(mappers, choosy)
-        self.raw = RawTable(target.stream, target.tenant_id)
+        self.raw = RawTable(target.stream, target.tenant_id, target.slice if target.stream.is_sliced else "")
         self.canonical = tuple(
             CanonicalTable(mapper, position, target.stream, target.tenant_id, is_choosy=self.choosy[position])
             for position, mapper in enumerate(mappers)

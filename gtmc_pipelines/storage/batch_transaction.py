@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -138,6 +138,8 @@ class BatchTransaction:
         not_fine = {letter.external_id for letter in self._letters} | self._stale
         unlanded = [key for key in self._prepared.newest if key not in self._landed]
         bookkeeping.mark_seen(connection, target, self._batch, unlanded)
+        if not self.is_of_raw:
+            self._plan.raw.place(connection, unlanded, self._shared(unlanded))
         bookkeeping.dead_letter(connection, target, self._batch_id, self._letters, is_of_raw=self.is_of_raw)
         fine = frozenset(key for key in open_letters if key in self._prepared.newest and key not in not_fine)
         bookkeeping.resolve_letters(connection, target, list(fine), kind="of_raw" if self.is_of_raw else "any")
@@ -304,7 +306,15 @@ class BatchTransaction:
 
     def _land(self, ids: list[str]) -> frozenset[str]:
         """Write the staged records to the raw extract; ids of those older than what it has."""
-        return self._plan.raw.land(self._connection, ids, self._plan.target.sync_log_id, self._batch_id)
+        return self._plan.raw.land(
+            self._connection, ids, self._plan.target.sync_log_id, self._batch_id, self._shared(ids)
+        )
+
+    def _shared(self, ids: Iterable[str]) -> list[str]:
+        """Those of them that other slices may hold, too; none in a stream of one slice."""
+        if not self._plan.target.stream.is_sliced:
+            return []
+        return [key for key in ids if self._prepared.newest[key].is_shared]
 
     def _upsert(self, mapped: Sequence[_Staged], stale: frozenset[str]) -> None:
         if not mapped:

@@ -59,6 +59,8 @@ def close(
         sync_log_id=target.sync_log_id,
     )
     cursors.put_state(connection, target.tenant_id, target.connector_id, state)
+    if batch.is_last and target.generation and batch.covers.tells:
+        cursors.note_full_read(connection, target.tenant_id, target.connector_id, state, batch.covers.since)
     sync_logs.add_counts(
         connection,
         target.tenant_id,
@@ -171,10 +173,18 @@ def mark_seen(connection: psycopg.Connection[Any], target: BatchTarget, batch: B
     """If a sweep will follow, note that these records were seen although nothing of them was landed."""
     if not target.mark_seen:
         return
+    mark_ids(connection, target, [*ids, *_ids_of_rejects(batch)])
+
+
+def mark_ids(connection: psycopg.Connection[Any], target: BatchTarget, ids: Sequence[str]) -> None:
+    """Note records as seen by the full read of this target."""
+    if ids:
+        connection.execute(_MARK, {**_key_of(target), "generation": target.generation, "ids": list(ids)})
+
+
+def _ids_of_rejects(batch: Batch) -> list[str]:
     rejected_ids = [reject.external_id for reject in batch.rejects if reject.external_id]
-    seen = [*ids, *filter(is_storable_id, rejected_ids)]
-    if seen:
-        connection.execute(_MARK, {**_key_of(target), "generation": target.generation, "ids": seen})
+    return list(filter(is_storable_id, rejected_ids))
 
 
 def _lighter(letter: NewLetter) -> NewLetter:

@@ -149,7 +149,7 @@ WITH written AS (
   WHERE s.fate = 'm'{chosen} AND (%(not)s::text[] = '{{}}' OR s.external_id <> ALL(%(not)s::text[]))
   ON CONFLICT (tenant_id, source, external_id) DO UPDATE SET
     {sets}source_updated_at = coalesce(excluded.source_updated_at, t.source_updated_at),
-    updated_at = now(), deleted_at = NULL
+    updated_at = now(), deleted_at = NULL, deleted_reason = NULL
   WHERE (t.source_updated_at IS NULL OR excluded.source_updated_at IS NULL
       OR excluded.source_updated_at >= t.source_updated_at)
     AND (t.deleted_at IS NOT NULL OR ({ours}t.source_updated_at)

@@ -92,5 +92,26 @@ def put_state(handle: Handle, tenant_id: str, connector_id: str, state: StreamSt
     )
 
 
+def note_full_read(
+    handle: Handle, tenant_id: str, connector_id: str, state: StreamState, since: datetime | None
+) -> None:
+    """A full read of this slice is complete and can be swept by: its generation, and how far back it went."""
+    run(
+        handle,
+        """
+        UPDATE stream_cursors SET full_generation = %(generation)s, full_since = %(since)s, sweep_refused_in = NULL
+         WHERE tenant_id = %(tenant)s AND connector_id = %(connector)s AND stream = %(stream)s AND slice = %(slice)s
+        """,
+        {
+            "tenant": tenant_id,
+            "connector": connector_id,
+            "stream": state.stream,
+            "slice": state.slice,
+            "generation": state.generation,
+            "since": since,
+        },
+    )
+
+
 def _state(values: Row) -> StreamState:
     return StreamState(**values | {"mode": None if values["mode"] is None else SyncMode(values["mode"])})

@@ -1,4 +1,4 @@
-"""Canonical and raw tables, generated from the model so that they can't drift from it."""
+"""Canonical and raw tables, generated from the model so that they can't drift from it; what comparing them found."""
 
 from __future__ import annotations
 
@@ -68,6 +68,7 @@ def _canonical(spec: EntitySpec) -> Table:
         moment("created_at", now=True),
         moment("updated_at", now=True),
         moment("deleted_at"),
+        Column("deleted_reason", Text),  # null: the vendor said so; else how its absence was found out
         UniqueConstraint("tenant_id", "source", "external_id"),
         Index(None, "tenant_id", _INDEXES[spec.entity]),
     )
@@ -87,9 +88,27 @@ def _raw(stream: Stream) -> Table:
         Column("batch_id", BigInteger),
         moment("extracted_at", now=True),
         Column("deleted", Boolean, nullable=False, server_default=text("false")),
+        Column("slice", Text),  # the only slice that can hold the record; null: any, or not read since r0014
+        Column("deleted_reason", Text),
         schema=schema,
     )
 
 
 CANONICAL: dict[Entity, Table] = {entity: _canonical(spec) for entity, spec in ENTITIES.items()}
 RAW: dict[str, Table] = {stream.raw_table: _raw(stream) for streams in STREAMS.values() for stream in streams}
+
+vendor_comparisons = Table(
+    "vendor_comparisons",
+    METADATA,
+    Column("tenant_id", Text, primary_key=True),
+    Column("connector_id", Text, primary_key=True),
+    Column("stream", Text, primary_key=True),
+    moment("compared_at", required=True),
+    required_text("scope"),  # what was compared, in words
+    Column("vendor", BigInteger),
+    Column("ours", BigInteger),
+    Column("lost", BigInteger),
+    Column("extra", BigInteger),
+    Column("not_visible", BigInteger),  # of a stream whose vendor may hide records
+    Column("problem", Text),  # code of the fault that prevented it
+)

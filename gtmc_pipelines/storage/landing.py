@@ -107,15 +107,17 @@ class RawTable:
     (reference/performance.md, section 7.1).
     """
 
-    def __init__(self, stream: Stream, tenant_id: str) -> None:
+    def __init__(self, stream: Stream, tenant_id: str, slice: str = "") -> None:
         schema, _, name = stream.raw_table.partition(".")
         self.name = sql.Identifier(schema, name)
         self._tenant_id = tenant_id
+        self._slice = slice or None
         self._probe = sql.SQL("SELECT external_id, content_hash FROM {} WHERE tenant_id = %s AND external_id = ANY({})")
         self._stale = sql.SQL(
             "SELECT external_id FROM {} WHERE tenant_id = %s AND external_id = ANY(%s) AND batch_id IS DISTINCT FROM %s"
         ).format(self.name)
         self._land = sql.SQL(_LAND).format(table=self.name)
+        self._place = sql.SQL(_PLACE).format(table=self.name)
 
     def stored_hashes(self, connection: psycopg.Connection[Any], ids: list[str]) -> dict[str, bytes]:
         """Hashes of those of `ids` that are stored."""
@@ -129,27 +131,52 @@ class RawTable:
         return dict(connection.execute(probe, values, binary=True).fetchall())
 
     def land(
-        self, connection: psycopg.Connection[Any], staged: list[str], sync_log_id: str, batch_id: int
+        self,
+        connection: psycopg.Connection[Any],
+        staged: list[str],
+        sync_log_id: str,
+        batch_id: int,
+        shared: Sequence[str] = (),
     ) -> frozenset[str]:
-        """Write the staged records; give back the ids of those older than what is stored, which are not written."""
-        values = {"tenant": self._tenant_id, "sync_log": sync_log_id, "batch": batch_id}
+        """Write the staged records; give back the ids of those older than what is stored, which are not written.
+
+        They are noted as records of this table's slice alone, less those that are `shared`.
+        """
+        values: dict[str, Any] = {"tenant": self._tenant_id, "sync_log": sync_log_id, "batch": batch_id}
+        values |= {"slice": self._slice, "shared": list(shared)}
         if connection.execute(self._land, values).rowcount == len(staged):
             return frozenset()
         rows = connection.execute(self._stale, (self._tenant_id, staged, batch_id)).fetchall()
         return frozenset(row[0] for row in rows)
 
+    def place(self, connection: psycopg.Connection[Any], ids: Sequence[str], shared: Sequence[str]) -> None:
+        """Note where records that were read and not landed again come from; nothing to do in a stream of one slice."""
+        if self._slice is not None and ids:
+            values = {"tenant": self._tenant_id, "slice": self._slice, "ids": list(ids), "shared": list(shared)}
+            connection.execute(self._place, values)
+
+
+_PLACE = """
+UPDATE {table} AS r SET slice = p.slice
+FROM (SELECT i AS external_id, CASE WHEN i = ANY(%(shared)s::text[]) THEN NULL ELSE %(slice)s::text END AS slice
+        FROM unnest(%(ids)s::text[]) AS i) AS p
+WHERE r.tenant_id = %(tenant)s AND r.external_id = p.external_id AND r.slice IS DISTINCT FROM p.slice
+"""
 
 _SPLIT = sql.SQL("string_to_array(%s, '" + copy_text.SEPARATOR + "')")
 
 _LAND = """
 INSERT INTO {table} AS r
-  (tenant_id, external_id, payload, content_hash, source_updated_at, sync_log_id, batch_id, extracted_at, deleted)
-SELECT %(tenant)s, external_id, payload, content_hash, source_updated_at, %(sync_log)s, %(batch)s, now(), fate = 'd'
+  (tenant_id, external_id, payload, content_hash, source_updated_at, sync_log_id, batch_id, extracted_at, deleted,
+   slice)
+SELECT %(tenant)s, external_id, payload, content_hash, source_updated_at, %(sync_log)s, %(batch)s, now(), fate = 'd',
+       CASE WHEN external_id = ANY(%(shared)s::text[]) THEN NULL ELSE %(slice)s::text END
 FROM pg_temp.gtmc_stage
 ON CONFLICT (tenant_id, external_id) DO UPDATE SET
   payload = excluded.payload, content_hash = excluded.content_hash,
   source_updated_at = coalesce(excluded.source_updated_at, r.source_updated_at), sync_log_id = excluded.sync_log_id,
-  batch_id = excluded.batch_id, extracted_at = excluded.extracted_at, deleted = excluded.deleted
+  batch_id = excluded.batch_id, extracted_at = excluded.extracted_at, deleted = excluded.deleted,
+  slice = excluded.slice, deleted_reason = NULL
 WHERE r.source_updated_at IS NULL OR excluded.source_updated_at IS NULL
   OR excluded.source_updated_at >= r.source_updated_at
 """

@@ -205,6 +205,10 @@ stream_cursors = Table(
     number("generation"),
     Column("sync_log_id", Text),
     moment("updated_at", now=True),
+    Column("full_generation", BigInteger),  # of a complete full read whose deletion sweep is still to come
+    moment("full_since"),  # how far back that read went; null: everything
+    Column("sweep_refused_in", Text),  # the sync whose sweep of it was above the ceiling
+    moment("absent_since"),  # since when the vendor doesn't list this slice any more
 )
 
 left_out_slices = Table(

@@ -20,7 +20,7 @@ from gtmc_pipelines.model.counters import Counts
 from gtmc_pipelines.model.errors import Misuse
 from gtmc_pipelines.model.phases import Outcome, Phase, SyncMode, Trigger
 
-INPUT_VERSION = 1
+INPUT_VERSION = 2
 """Version of SyncRequest and ScheduledRequest: of a newer one a worker ignores what it doesn't know, else nothing."""
 
 OUTSIDE = "temporal"
@@ -98,7 +98,8 @@ class SyncRequest:
     `letters` (ids) are the dead letters a replay is about, none: all that are open.
 
     `heartbeat_seconds` is after how much silence a worker counts as dead; `segments_per_run` bounds a
-    run's history: then the workflow continues as new, with the same id, owner and plan.
+    run's history: then the workflow continues as new, with the same id, owner and plan. With
+    `confirm_deletions` a person has looked: the deletion sweep marks however much is missing.
     """
 
     tenant_id: str
@@ -114,6 +115,7 @@ class SyncRequest:
     plan: SyncPlan | None = None
     letters: tuple[int, ...] = ()
     version: int = INPUT_VERSION
+    confirm_deletions: bool = False
 
     @property
     def kind(self) -> ConnectorType:

@@ -62,7 +62,7 @@ class Site:
 
     def reset(self) -> None:
         """Back to the seeded beginning: data, grants, knobs, journal."""
-        self._ask("POST", "reset")
+        self.ask("POST", "reset")
 
     def mutate(self, change: Change, stamp: datetime | None = None) -> list[str]:
         """Make a change, as of `stamp` when given; gives the ids changed."""
@@ -70,31 +70,31 @@ class Site:
         wish |= {"count": change.count, "fields": dict(change.fields or {})}
         if stamp is not None:
             wish["stamp"] = stamp.isoformat()
-        ids: list[str] = self._ask("POST", "mutate", wish)["ids"]
+        ids: list[str] = self.ask("POST", "mutate", wish)["ids"]
         assert ids, f"{change} changed nothing"
         return ids
 
     def break_(self, path: str, **wish: Any) -> None:
         """Switch a fault on for requests whose path matches `path`."""
-        self._ask("POST", "knobs", {"org": self.org, "path": path or None, **wish})
+        self.ask("POST", "knobs", {"org": self.org, "path": path or None, **wish})
 
     def mend(self) -> None:
         """Switch every fault off."""
-        self._ask("DELETE", "knobs")
+        self.ask("DELETE", "knobs")
 
     def strikes(self) -> int:
         """How often the faults that are on have happened."""
-        return sum(int(knob["fired"]) for knob in self._ask("GET", "knobs")["knobs"])
+        return sum(int(knob["fired"]) for knob in self.ask("GET", "knobs")["knobs"])
 
     def journal(self, since: int = 0) -> list[dict[str, Any]]:
         """Requests served after number `since`, oldest first."""
-        found: list[dict[str, Any]] = self._ask("GET", f"journal?limit=100000&since={since}")["entries"]
+        found: list[dict[str, Any]] = self.ask("GET", f"journal?limit=100000&since={since}")["entries"]
         return found
 
     @property
     def last_seq(self) -> int:
         """Number of the newest request."""
-        return int(self._ask("GET", "journal?limit=0")["last_seq"])
+        return int(self.ask("GET", "journal?limit=0")["last_seq"])
 
     def records(self, kind: str) -> Iterator[Mapping[str, Any]]:
         """Live records of an object as the vendor words them, numbers as Decimal (`cli.truth.compare.Records`)."""
@@ -103,14 +103,15 @@ class Site:
 
     def emails(self) -> frozenset[str]:
         """Every e-mail address in the org's records."""
-        kinds = self._ask("GET", f"truth?org={self.org}&digest=false")["objects"]
+        kinds = self.ask("GET", f"truth?org={self.org}&digest=false")["objects"]
         return frozenset(found.lower() for kind in kinds for found in _EMAIL.findall(self._truth(kind)))
 
     def _truth(self, kind: str) -> str:
         query = urllib.parse.urlencode({"org": self.org, "object": kind, "format": "ndjson"})
         return self._read("GET", f"truth?{query}").decode()
 
-    def _ask(self, method: str, page: str, body: Any = None) -> Any:
+    def ask(self, method: str, page: str, body: Any = None) -> Any:
+        """A control page's answer."""
         return json.loads(self._read(method, page, body))
 
     def _read(self, method: str, page: str, body: Any = None) -> bytes:

@@ -23,6 +23,7 @@ from gtmc_pipelines.model.errors import SyncFault
 from gtmc_pipelines.model.phases import Outcome, SyncMode, Trigger
 from gtmc_pipelines.model.records import Health
 from gtmc_pipelines.settings import Settings
+from gtmc_pipelines.storage.comparisons import Comparison, latest
 from gtmc_pipelines.storage.connectors import ConnectorRow, require_connector
 from gtmc_pipelines.storage.cursors import StreamState, list_states
 from gtmc_pipelines.storage.dead_letters import DeadLetter, list_letters
@@ -73,11 +74,15 @@ class Stage:
     until: datetime | None = None
     segments: int = 0
 
-    def sync(self, mode: SyncMode = SyncMode.INCREMENTAL) -> SyncOutcome:
+    def sync(
+        self, mode: SyncMode = SyncMode.INCREMENTAL, streams: tuple[str, ...] = (), *, is_confirmed: bool = False
+    ) -> SyncOutcome:
         """A whole sync, whatever its end; the books are checked. Nothing is retried but by the connector itself."""
         self.broken.clear()
         self.segments = 0
-        request = SyncRequest(self.tenant, self.row.id, self.subject.type, mode, trigger=Trigger.CLI)
+        request = SyncRequest(
+            self.tenant, self.row.id, self.subject.type, mode, streams, Trigger.CLI, confirm_deletions=is_confirmed
+        )
         activities, run = SyncActivities(self.services), uuid.uuid4().hex
         plan, fault, outcome = None, None, Outcome.COMPLETED
         try:
@@ -91,9 +96,11 @@ class Stage:
         self._check_books(ended)
         return ended
 
-    def completed(self, mode: SyncMode = SyncMode.INCREMENTAL) -> SyncOutcome:
+    def completed(
+        self, mode: SyncMode = SyncMode.INCREMENTAL, streams: tuple[str, ...] = (), *, is_confirmed: bool = False
+    ) -> SyncOutcome:
         """A sync that must complete."""
-        outcome = self.sync(mode)
+        outcome = self.sync(mode, streams, is_confirmed=is_confirmed)
         assert outcome.is_success, (outcome.error_code, outcome.error, outcome.failed_streams)
         return outcome
 
@@ -141,7 +148,7 @@ class Stage:
 
     def canonical(self, table: str) -> Rows:
         """Rows of a canonical table without what is ours alone (ids, times of writing); deletion as a fact."""
-        found = self._select(f"SELECT to_jsonb(t) AS row FROM {table} t WHERE source = '{self.subject.type}'")
+        found = self.select(f"SELECT to_jsonb(t) AS row FROM {table} t WHERE source = '{self.subject.type}'")
         plain = {}
         for each in found:
             row = {name: value for name, value in each["row"].items() if name not in _OUR_OWN}
@@ -153,7 +160,7 @@ class Stage:
         return {
             table: {
                 each["external_id"]: each["version"]
-                for each in self._select(
+                for each in self.select(
                     f"SELECT external_id, xmin::text AS version FROM {table} WHERE source = '{self.subject.type}'"
                 )
             }
@@ -164,7 +171,7 @@ class Stage:
         """Everything synced: canonical rows, landed payloads with their deletion marks, dead letters."""
         found: dict[str, Any] = {table: self.canonical(table) for table in canonical_tables(self.subject.type)}
         for stream in STREAMS[self.subject.type]:
-            landed = self._select(f"SELECT external_id, payload, deleted FROM {stream.raw_table}")
+            landed = self.select(f"SELECT external_id, payload, deleted FROM {stream.raw_table}")
             found[stream.raw_table] = {each["external_id"]: (each["payload"], each["deleted"]) for each in landed}
         found["letters"] = sorted((one.stream, str(one.external_id), one.reason_code) for one in self.letters)
         return found
@@ -191,7 +198,13 @@ class Stage:
         assert log.outcome == ended.outcome.value
         self.told += [log.error_message or "", self.now.last_sync_error or ""]
 
-    def _select(self, statement: str) -> list[dict[str, Any]]:
+    def comparisons(self) -> dict[str, Comparison]:
+        """The newest comparison of each stream with the vendor's own numbers."""
+        found = latest(self.database, self.subject.type)
+        return {one.stream: one for one in found if one.tenant_id == self.tenant}
+
+    def select(self, statement: str) -> list[dict[str, Any]]:
+        """Rows of a statement, seen as the tenant."""
         with self.database.tenant(self.tenant) as handle:
             return rows(handle, statement)
 

@@ -56,7 +56,7 @@ SUBJECT = Subject(
             endpoint=r"/company-enrichment$",
             changes=(Change("Company", "update"), Change("Company", "create")),
             late=Late(Change("Company", "update"), timedelta(days=200)),
-            delete=Exempt("Delivr.ai reports no deletions, and the catalog sweeps none."),
+            delete=Change("Company", "delete"),
             faults={
                 Fault.MISSING_OPTIONAL: {"fault": "dropped_field", "field": "industry"},
                 Fault.MISSING_REQUIRED: Exempt("A company without a name goes by its domain, and that is its id."),

@@ -45,7 +45,7 @@ SUBJECT = Subject(
             endpoint="/meetings",
             changes=(Change("meetings", "create"), Change("meetings", "update")),
             late=Late(Change("meetings", "create"), timedelta(days=13)),
-            delete=Exempt("Fathom has no feed of deletions; a meeting that vanished is only seen as absence."),
+            delete=Change("meetings", "delete"),
         ),
     ),
     faults={

@@ -17,7 +17,7 @@ NOT_ADMINISTRATION = {
         (
             *("batch_transaction", "batch_writer", "bookkeeping", "canonical", "cursors", "dead_letters", "landing"),
             *("leases", "left_out", "letter_replay", "renormalize", "staging", "stream_fields", "sweep", "sync_logs"),
-            *("batch_notes", "failed_values", "planned_records"),
+            *("batch_notes", "comparisons", "sweep_parts", "failed_values", "planned_records"),
         ),
         "What a sync does is kept in its own log; its start, its cancel and what frees it are audited.",
     ),

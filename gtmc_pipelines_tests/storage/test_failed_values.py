@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -19,6 +19,7 @@ from gtmc_pipelines.storage.failed_values import list_failed, sums
 from gtmc_pipelines.storage.mappings import save_mapping
 from gtmc_pipelines.storage.renormalize import RawRewriter, raw_page
 from gtmc_pipelines.storage.sweep import new_generation, sweep
+from gtmc_pipelines.storage.sweep_parts import parts_of
 from gtmc_pipelines_tests.storage.write_scene import FieldMapper, Scene, at, batch_of, record
 
 pytestmark = pytest.mark.services
@@ -111,10 +112,10 @@ def test_what_a_sweep_finds_gone_leaves_the_list(scene: Scene) -> None:
     scene.write(record("a", 1, name="Acme", count="many"), *(record(f"r{n}", 1, name="Bolt") for n in range(9)))
     with scene.database.tenant(scene.tenant_id) as handle:
         generation = new_generation(handle)
-    target = replace(scene.target, generation=generation, mark_seen=True)
     with scene.writer(generation=generation, mark_seen=True) as writer:
         writer.write(batch_of(*(record(f"r{n}", 1, name="Bolt") for n in range(9)), checkpoint=None))
-    assert sweep(scene.database, target).deleted == 1
+    parts = parts_of(scene.database, scene.target, [""], is_all_known=True)
+    assert sweep(scene.database, scene.target, parts).deleted == 1
     assert listed(scene) == {}
 
 

@@ -19,6 +19,7 @@ from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines.storage.letter_replay import LetterBatch, LetterReplay, streams_waiting, waiting_records
 from gtmc_pipelines.storage.renormalize import RawRewriter, raw_page
 from gtmc_pipelines.storage.sweep import new_generation, sweep
+from gtmc_pipelines.storage.sweep_parts import parts_of
 from gtmc_pipelines_tests.storage.test_batch_refusals import refusing
 from gtmc_pipelines_tests.storage.write_scene import FieldMapper, Scene, at, batch_of, record
 
@@ -176,7 +177,8 @@ def test_a_record_that_a_sweep_found_gone_does_not_come_back(scene: Scene, postg
         generation = new_generation(handle)
     with scene.writer(generation=generation, mark_seen=True) as writer:
         writer.write(batch_of(*(record(key, 1) for key in "bcde"), checkpoint=None))
-    assert sweep(scene.database, replace(scene.target, generation=generation), ("",)).deleted == 1
+    parts = parts_of(scene.database, scene.target, [""], is_all_known=True)
+    assert sweep(scene.database, scene.target, parts).deleted == 1
     assert again(scene).created == 0
     assert sorted(scene.people()) == ["b", "c", "d", "e"]
     assert letters(scene) == {("a", "write"): (1, "superseded")}

@@ -13,7 +13,17 @@ from gtmc_pipelines.mapping.entry import MappingEntry
 from gtmc_pipelines.model.catalog import STREAMS, Stream
 from gtmc_pipelines.model.connector_types import ConnectorType
 from gtmc_pipelines.model.entities import Entity
-from gtmc_pipelines.model.records import Health, Page, ReadFrom, Slice, SourceField, SourceRecord
+from gtmc_pipelines.model.records import (
+    Census,
+    Found,
+    Health,
+    Page,
+    ReadFrom,
+    Slice,
+    SourceField,
+    SourceRecord,
+    Unseen,
+)
 
 STAMP = datetime(2026, 1, 1, tzinfo=UTC)
 CANARY_EMAIL = "canary.person@example-canary.test"
@@ -72,6 +82,10 @@ class ScriptedConnector:
     script: dict[str, list[Step]] = field(default_factory=dict)
     on_authenticate: Exception | None = None
     reads: list[tuple[str, ReadFrom]] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+    present: set[str] = field(default_factory=set)
+    counted: list[Census] = field(default_factory=list)
+    on_census: Exception | None = None
     type: ConnectorType = ConnectorType.SALESFORCE
     streams: tuple[Stream, ...] = STREAMS[ConnectorType.SALESFORCE]
 
@@ -102,6 +116,18 @@ class ScriptedConnector:
                 continue
             yield Page(step, str(place), None)
         yield Page([], None, start.until.isoformat())
+
+    def still_there(self, session: Any, stream: Stream, part: str, unseen: Sequence[Unseen]) -> Iterator[Found]:
+        self.asked += [one.external_id for one in unseen]
+        yield Found(present=[one.external_id for one in unseen if one.external_id in self.present])
+
+    def has_slice(self, session: Any, stream: Stream, key: str) -> bool:
+        return True
+
+    def census(self, session: Any, stream: Stream, until: datetime, turn: int) -> Iterator[Census]:
+        if self.on_census is not None:
+            raise self.on_census
+        yield from self.counted
 
     def describe_fields(self, session: Any, entity: Entity) -> list[SourceField]:
         return []

@@ -122,7 +122,7 @@ def test_our_own_requests_of_every_version_are_understood(form: Form[Any]) -> No
     ours = request if form.request is SyncRequest else ScheduledRequest("acme", at=datetime(2026, 2, 1, tzinfo=UTC))
     sent = TypeAdapter(form.request).dump_python(ours, mode="json")
     assert form.understood([sent]) == ours
-    older = {key: value for key, value in sent.items() if key not in ("version", "all_tenants")}
+    older = {key: value for key, value in sent.items() if key not in ("version", "all_tenants", "confirm_deletions")}
     assert form.understood([older]) == ours
     newer = form.understood([{**sent, "version": INPUT_VERSION + 1, "later_field": 5}])
     assert newer.version == INPUT_VERSION + 1, "continued as new, it still says that it came from a newer one"
@@ -138,7 +138,13 @@ def test_a_new_field_comes_with_a_higher_version() -> None:
             "segments_per_run plan letters version",
             "tenant_id connector_type mode at window per_run heartbeat_seconds after processed succeeded failed "
             "all_tenants version",
-        )
+        ),
+        2: (
+            "tenant_id connector_id connector_type mode streams trigger requested_by dagster_run_id heartbeat_seconds "
+            "segments_per_run plan letters version confirm_deletions",
+            "tenant_id connector_type mode at window per_run heartbeat_seconds after processed succeeded failed "
+            "all_tenants version",
+        ),
     }
     now = tuple(" ".join(field.name for field in fields(each)) for each in (SyncRequest, ScheduledRequest))
     assert known[INPUT_VERSION] == now, "raise INPUT_VERSION and write the new fields down here"

@@ -11,6 +11,7 @@ from gtmc_pipelines.model.errors import Defer, Retry
 from gtmc_pipelines.model.phases import Outcome, SyncMode
 from gtmc_pipelines.storage.canonical_rows import live_rows
 from gtmc_pipelines.storage.statements import run
+from gtmc_pipelines.workflows.activities.sweeping import DeletionSweep
 from gtmc_pipelines_tests.workflows.conftest import Stage
 from gtmc_pipelines_tests.workflows.scripted import STAMP, people
 
@@ -61,17 +62,15 @@ def test_a_sweep_that_a_dying_worker_left_is_done_at_the_streams_end(make_stage:
     with make_stage(kind=ConnectorType.CUSTOMERIO) as stage:
         stage.connector.script = {"people": [people(PEOPLE)]}
         stage.sync(SyncMode.FULL)
-        from gtmc_pipelines.workflows.activities.books import Books
+        run_sweep, calls = DeletionSweep.run, []
 
-        sweep, calls = Books.sweep, []
-
-        def dies_first(books: Books, target: Any) -> str:
+        def dies_first(sweep: DeletionSweep, target: Any, listed: Any) -> Any:
             calls.append(target)
             if len(calls) == 1:
                 raise Retry("database_unreachable", "The worker is gone.")
-            return sweep(books, target)
+            return run_sweep(sweep, target, listed)
 
-        monkeypatch.setattr(Books, "sweep", dies_first)
+        monkeypatch.setattr(DeletionSweep, "run", dies_first)
         stage.connector.script = {"people": [people(PEOPLE - GONE)]}
         outcome = stage.sync(SyncMode.FULL)
         assert len(calls) > 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 
 import msgspec
 
@@ -12,7 +13,7 @@ from gtmc_pipelines.connectors.customerio.auth import in_region, refusal_of, wro
 from gtmc_pipelines.connectors.customerio.defaults import DEFAULT_MAPPINGS
 from gtmc_pipelines.connectors.customerio.email_events import COUNT, LEAVE_OUT
 from gtmc_pipelines.connectors.customerio.hosts import PROBE_PATHS, other_region, probe_url, region_of
-from gtmc_pipelines.connectors.customerio.people import read_people
+from gtmc_pipelines.connectors.customerio.people import census, read_people, still_there
 from gtmc_pipelines.connectors.customerio.streams import read_stream
 from gtmc_pipelines.connectors.http import utc_now
 from gtmc_pipelines.connectors.options import Option, https_url, matching, whole_number
@@ -22,7 +23,7 @@ from gtmc_pipelines.model.connector_types import ConnectorType
 from gtmc_pipelines.model.entities import Entity
 from gtmc_pipelines.model.errors import GtmcError, Reauthorize
 from gtmc_pipelines.model.phases import SyncMode
-from gtmc_pipelines.model.records import Health, Page, ReadFrom, Slice, SourceField
+from gtmc_pipelines.model.records import Census, Found, Health, Page, ReadFrom, Slice, SourceField, Unseen
 
 OPTIONS = (
     Option(
@@ -103,6 +104,20 @@ class CustomerioConnector:
     def read(self, session: CustomerioSession, stream: Stream, start: ReadFrom) -> Iterator[Page]:
         """Pages of people, email events or activities."""
         return read_stream(session, stream.name, start)
+
+    def still_there(
+        self, session: CustomerioSession, stream: Stream, part: str, unseen: Sequence[Unseen]
+    ) -> Iterator[Found]:
+        """People by id; the logs are never asked for, as nothing of them is swept."""
+        return still_there(session, unseen) if stream.name == "people" else iter(())
+
+    def has_slice(self, session: CustomerioSession, stream: Stream, key: str) -> bool:
+        """The one slice always exists."""
+        return True
+
+    def census(self, session: CustomerioSession, stream: Stream, until: datetime, turn: int) -> Iterator[Census]:
+        """Everybody's ids; the logs have no count and no range that could be asked for cheaply."""
+        return census(session, until) if stream.name == "people" else iter(())
 
     def describe_fields(self, session: CustomerioSession, entity: Entity) -> list[SourceField]:
         """Fields of a person as far as the first page of people shows them, or those of the two logs."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import msgspec
 
@@ -23,7 +24,7 @@ from gtmc_pipelines.connectors.customerio.payloads import (
 from gtmc_pipelines.connectors.json_pages import decode_page
 from gtmc_pipelines.connectors.positions import encode
 from gtmc_pipelines.model.errors import SyncFault
-from gtmc_pipelines.model.records import Page, ReadFrom, RejectedRecord, SourceRecord
+from gtmc_pipelines.model.records import Census, Found, Page, ReadFrom, RejectedRecord, SourceRecord, Unseen
 
 _PAGES_AHEAD = 2
 
@@ -62,6 +63,29 @@ def read_people(session: CustomerioSession, start: ReadFrom) -> Iterator[Page]:
         reader = _Reader(session, threads)
         for pending in reader.ahead(checkpoint.start if checkpoint else ""):
             yield reader.page(pending, watermark)
+
+
+def still_there(session: CustomerioSession, unseen: Sequence[Unseen]) -> Iterator[Found]:
+    """People asked for by cio_id, a hundred a request: those Customer.io has come as they are now."""
+    ids = [one.external_id for one in unseen]
+    for start in range(0, len(ids), MOST_ATTRIBUTES):
+        found = decode_page(session.attributes(ids[start : start + MOST_ATTRIBUTES]), _ATTRIBUTES, "Customer.io")
+        people = [person_of(raw) for raw in found.customers or []]
+        yield Found([person for person in people if isinstance(person, SourceRecord)])
+
+
+def census(session: CustomerioSession, until: datetime) -> Iterator[Census]:
+    """Everybody's ids by search, a thousand a page: no attributes are asked for."""
+    start, seen = "", set[str]()
+    while True:
+        found = decode_page(session.search_people(start, MOST_PEOPLE), _SEARCH, "Customer.io")
+        members = [members_of(raw) for raw in found.identifiers or []]
+        ids = [member(each, "cio_id", str) for each in members if not isinstance(each, RejectedRecord)]
+        yield Census("ids of all people", ids=[each for each in ids if each])
+        if not found.next or found.next in seen:
+            return
+        start = found.next
+        seen.add(start)
 
 
 @dataclass(slots=True)

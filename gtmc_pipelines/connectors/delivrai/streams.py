@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,7 +16,17 @@ from gtmc_pipelines.connectors.delivrai.envelope import envelope_of
 from gtmc_pipelines.connectors.delivrai.walk import Fetched, Place, Step, walk
 from gtmc_pipelines.connectors.positions import damaged_checkpoint, damaged_watermark, decoded, encode, watermark_of
 from gtmc_pipelines.model.errors import Broken
-from gtmc_pipelines.model.records import Page, ReadFrom, SourceRecord
+from gtmc_pipelines.model.records import (
+    EVERYTHING,
+    NOTHING,
+    Census,
+    Coverage,
+    Found,
+    Page,
+    ReadFrom,
+    SourceRecord,
+    Unseen,
+)
 
 SIGNALS, ENRICHMENT = "intent_signals", "company_enrichment"
 
@@ -56,16 +66,47 @@ def _signals(session: DelivraiSession, start: ReadFrom, checkpoint: Checkpoint |
 def _enrichment(session: DelivraiSession, start: ReadFrom, checkpoint: Checkpoint | None) -> Iterator[Page]:
     for step in walk(_companies(session), 1, 1, _place(checkpoint)):
         kept = [record for record, _ in step.page.records]
-        yield from _page(step, kept, step.repeated, None, start.until)
+        covers = NOTHING if session.dialect.is_public else EVERYTHING  # a topic or an audience is a selection
+        yield from _page(step, kept, step.repeated, None, start.until, covers)
+
+
+def still_there(session: DelivraiSession, unseen: Sequence[Unseen]) -> Iterator[Found]:
+    """Companies of these that another walk along the list shows: its pages may have shifted under the first."""
+    wanted = {one.external_id for one in unseen}
+    for ids in _company_ids(session):
+        yield Found(present=sorted(wanted.intersection(ids)))
+
+
+def census(session: DelivraiSession, stream: str, until: datetime) -> Iterator[Census]:
+    """Ids of all companies of the platform's contract; of signals the first page of the last day."""
+    if stream == ENRICHMENT:
+        if not session.dialect.is_public:
+            for ids in _company_ids(session):
+                yield Census("domains of all companies", ids=ids)
+        return
+    reader = _SignalReader(session, until - timedelta(days=1), until)
+    first = reader.fetcher()(0, "")
+    old = [record.external_id for record, at in first.sorted.records if at is not None and at < until]
+    yield Census("the first page of the last day's signals", ids=old, is_log=True)
+
+
+def _company_ids(session: DelivraiSession) -> Iterator[list[str]]:
+    for step in walk(_companies(session), 1, 1, Place()):
+        yield [record.external_id for record, _ in step.page.records]
 
 
 def _page(
-    step: Step, kept: list[SourceRecord], skipped: int, lower: datetime | None, until: datetime
+    step: Step,
+    kept: list[SourceRecord],
+    skipped: int,
+    lower: datetime | None,
+    until: datetime,
+    covers: Coverage = EVERYTHING,
 ) -> Iterator[Page]:
     """The step as a page; none for an empty one, unless it is the last."""
     rejects = step.page.rejects
     if step.next is None:
-        yield Page(kept, None, until.astimezone(UTC).isoformat(), rejects, skipped)
+        yield Page(kept, None, until.astimezone(UTC).isoformat(), rejects, skipped, covers=covers)
     elif kept or rejects or skipped:
         checkpoint = Checkpoint(lower, step.next.chain, step.next.cursor)
         yield Page(kept, encode(checkpoint), None, rejects, skipped)

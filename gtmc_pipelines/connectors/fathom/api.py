@@ -138,6 +138,10 @@ class FathomSession(Conversation[FathomHttp]):
         body = self._get_if_there(f"/recordings/{quote(recording_id, safe='')}/summary")
         return _NULL if body is None else decode_page(body, _SUMMARY, "Fathom").summary
 
+    def has_recording(self, recording_id: str) -> bool:
+        """Whether a recording is there for this key: its summary answers, even when it has none."""
+        return self._get_if_there(f"/recordings/{quote(recording_id, safe='')}/summary") is not None
+
     def _get(self, path: str) -> bytes:
         return self.http.get(self.http.profile.base_url + path).content
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 
 from gtmc_pipelines.connectors.contract import ConnectorSettings, CredentialSource
+from gtmc_pipelines.connectors.fathom.absence import census, still_there
 from gtmc_pipelines.connectors.fathom.api import FathomSession
 from gtmc_pipelines.connectors.fathom.defaults import DEFAULT_MAPPINGS
 from gtmc_pipelines.connectors.fathom.streams import read_meetings
@@ -14,7 +16,7 @@ from gtmc_pipelines.model.catalog import STREAMS, Stream
 from gtmc_pipelines.model.connector_types import ConnectorType
 from gtmc_pipelines.model.entities import Entity
 from gtmc_pipelines.model.errors import GtmcError
-from gtmc_pipelines.model.records import Health, Page, ReadFrom, Slice, SourceField
+from gtmc_pipelines.model.records import Census, Found, Health, Page, ReadFrom, Slice, SourceField, Unseen
 
 OPTIONS = (
     Option(
@@ -95,6 +97,20 @@ class FathomConnector:
     def read(self, session: FathomSession, stream: Stream, start: ReadFrom) -> Iterator[Page]:
         """Pages of meetings, newest first."""
         return read_meetings(session, start)
+
+    def still_there(
+        self, session: FathomSession, stream: Stream, part: str, unseen: Sequence[Unseen]
+    ) -> Iterator[Found]:
+        """Meetings that a second walk or their recording shows."""
+        return still_there(session, unseen)
+
+    def has_slice(self, session: FathomSession, stream: Stream, key: str) -> bool:
+        """The one slice always exists."""
+        return True
+
+    def census(self, session: FathomSession, stream: Stream, until: datetime, turn: int) -> Iterator[Census]:
+        """Ids of the last weeks' meetings."""
+        return census(session, until)
 
     def describe_fields(self, session: FathomSession, entity: Entity) -> list[SourceField]:
         """The documented fields of a meeting: Fathom has no custom ones and no call that lists them."""

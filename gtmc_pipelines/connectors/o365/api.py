@@ -162,6 +162,10 @@ class O365Session(Conversation[GraphHttp]):
         self._mailboxes = dict(sorted(found.items()))
         return list(self._mailboxes.values())
 
+    def everybody(self) -> list[str]:
+        """Ids of all users of the directory, those included whose mail is not read."""
+        return [user.id for user in self._users()]
+
     def mailbox(self, key: str) -> Mailbox:
         """The mailbox of a slice. Asks for it when it wasn't enumerated in this session."""
         if key not in self._mailboxes:

@@ -19,6 +19,7 @@ class Phase(StrEnum):
     START = "start"  # its first call is to be made
     ROUND = "round"  # in a delta round
     FILL = "fill"  # the round was cut at the vendor's cap; its window is read again by plain paging
+    CATCH_UP = "catch_up"  # after a fill: what the delta says has changed while it was under way
     DONE = "done"
 
 
@@ -26,7 +27,8 @@ class FolderState(msgspec.Struct, frozen=True, omit_defaults=True):
     """One folder: `link` is the next call, `token` the delta link of the round that has ended.
 
     `since` bounds the round from below. `items` counts what the round has delivered. `was_lost` says
-    that the vendor has lost its state in this very read: a second time is not forgiven.
+    that the vendor has lost its state in this very read: a second time is not forgiven. `is_unsure`: something was
+    removed while a window was read by plain pages, which count: one that was behind it may have been passed by.
     """
 
     since: datetime
@@ -35,6 +37,7 @@ class FolderState(msgspec.Struct, frozen=True, omit_defaults=True):
     token: str = ""
     items: int = 0
     was_lost: bool = False
+    is_unsure: bool = False
 
     @property
     def is_absent(self) -> bool:

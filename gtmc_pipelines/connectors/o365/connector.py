@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import TypeVar
 
 from gtmc_pipelines.connectors.contract import ConnectorSettings, CredentialSource
+from gtmc_pipelines.connectors.o365.absence import census, has_mailbox, still_there
 from gtmc_pipelines.connectors.o365.api import O365Session
 from gtmc_pipelines.connectors.o365.defaults import DEFAULT_MAPPINGS
 from gtmc_pipelines.connectors.o365.errors import GraphRefusal
@@ -15,7 +18,9 @@ from gtmc_pipelines.model.catalog import STREAMS, Stream
 from gtmc_pipelines.model.connector_types import ConnectorType
 from gtmc_pipelines.model.entities import Entity
 from gtmc_pipelines.model.errors import GtmcError
-from gtmc_pipelines.model.records import Health, Page, ReadFrom, Slice, SourceField
+from gtmc_pipelines.model.records import Census, Found, Health, Page, ReadFrom, Slice, SourceField, Unseen
+
+_Answer = TypeVar("_Answer")
 
 _FOLDERS = matching(r"[A-Za-z0-9_=-]{1,200}(,[A-Za-z0-9_=-]{1,200}){0,9}", "up to ten folder names or ids, with commas")
 
@@ -88,6 +93,18 @@ class O365Connector:
         """Pages of one mailbox, by delta rounds of its folders."""
         return read_mailbox(session, start)
 
+    def still_there(self, session: O365Session, stream: Stream, part: str, unseen: Sequence[Unseen]) -> Iterator[Found]:
+        """Messages that are anywhere in the mailbox."""
+        return _told(still_there(session, part, unseen))
+
+    def has_slice(self, session: O365Session, stream: Stream, key: str) -> bool:
+        """Whether the user is still in the directory."""
+        return has_mailbox(session, key)
+
+    def census(self, session: O365Session, stream: Stream, until: datetime, turn: int) -> Iterator[Census]:
+        """One mailbox a day."""
+        return _told(census(session, until, turn))
+
     def describe_fields(self, session: O365Session, entity: Entity) -> list[SourceField]:
         """The fields that are kept of a message: always the same, whatever the vendor has."""
         if entity is not Entity.ACTIVITY:
@@ -97,3 +114,11 @@ class O365Connector:
     def default_mappings(self) -> Mapping[Entity, Sequence[MappingEntry]]:
         """One activity per message."""
         return DEFAULT_MAPPINGS
+
+
+def _told(answers: Iterator[_Answer]) -> Iterator[_Answer]:
+    """The answers; a refusal on the way becomes the fault it is by default."""
+    try:
+        yield from answers
+    except GraphRefusal as refusal:
+        raise refusal.fault from None

@@ -59,12 +59,12 @@ class FolderReader:
         items = state.items + len(answer.value)
         change: Callable[..., FolderState] = lambda **values: msgspec.structs.replace(state, **values)  # noqa: E731
         if answer.next_link:
-            phase = Phase.FILL if state.phase is Phase.FILL else Phase.ROUND
+            phase = state.phase if state.phase in (Phase.FILL, Phase.CATCH_UP) else Phase.ROUND
             return change(phase=phase, link=self._next(answer, url), items=items)
-        if state.phase is Phase.FILL:
-            return change(phase=Phase.DONE, link="")
+        if state.phase is Phase.FILL:  # what changed meanwhile, and whether anything was removed under our feet
+            return change(phase=Phase.CATCH_UP, link=state.token) if state.token else change(phase=Phase.DONE, link="")
         token = self.session.checked_link(answer.delta_link, self.mailbox) if answer.delta_link else ""
-        if items >= self.round_cap:
+        if items >= self.round_cap and state.phase is not Phase.CATCH_UP:
             self.session.count("rounds_filled")
             return change(phase=Phase.FILL, link=self._fill_url(state), token=token, items=0)
         return change(phase=Phase.DONE, link="", token=token, items=items)
@@ -82,29 +82,31 @@ class FolderReader:
     def _first_url(self, state: FolderState) -> str:
         asked = {
             "$select": ",".join(SELECTED),
-            "$filter": f"receivedDateTime ge {_literal(state.since)}",
+            "$filter": f"receivedDateTime ge {literal(state.since)}",
             "$orderby": "receivedDateTime desc",
         }
-        return f"{self._messages_url()}/delta?{_query(asked)}"
+        return f"{self._messages_url()}/delta?{query_of(asked)}"
 
     def _fill_url(self, state: FolderState) -> str:
         """The round's whole window by plain paging, which has no cap; what comes twice is left out."""
-        window = f"receivedDateTime ge {_literal(state.since)} and receivedDateTime le {_literal(self.until)}"
+        window = f"receivedDateTime ge {literal(state.since)} and receivedDateTime le {literal(self.until)}"
         asked = {
             "$select": ",".join(SELECTED),
             "$filter": window,
             "$orderby": "receivedDateTime desc",
             "$top": str(self.page_size),
         }
-        return f"{self._messages_url()}?{_query(asked)}"
+        return f"{self._messages_url()}?{query_of(asked)}"
 
     def _messages_url(self) -> str:
         return f"{self.session.user_url(self.mailbox)}/mailFolders/{quote(self.folder, safe='')}/messages"
 
 
-def _literal(moment: datetime) -> str:
+def literal(moment: datetime) -> str:
+    """A moment as OData spells it: UTC, whole seconds."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _query(asked: dict[str, str]) -> str:
+def query_of(asked: dict[str, str]) -> str:
+    """Query options as Graph reads them."""
     return urlencode(asked, safe="$,:", quote_via=quote)

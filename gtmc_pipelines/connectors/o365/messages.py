@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -125,6 +126,22 @@ def items_of(answer: Answer, policy: Policy, addresses: frozenset[str], floor: d
             yield _judged(message, message.id, policy, addresses, floor)
 
 
+def names_in(answer: Answer) -> set[str]:
+    """Names of a page's messages as records have them, whoever their participants are."""
+    names = set()
+    for raw in answer.value:
+        with suppress(msgspec.MsgspecError, UnicodeDecodeError):
+            message = _MESSAGE.decode(raw)
+            if message.id and message.removed is None:
+                names.add(_name_of(message, message.id))
+    return names
+
+
+def _name_of(message: _Message, message_id: str) -> str:
+    """The same for every copy of a message, and for it alone."""
+    return "email_" + hashed((message.internetMessageId or "").strip() or message_id, 16)
+
+
 def hashed(text: str, size: int) -> str:
     """A short, stable text in place of an id that may tell something."""
     return urlsafe_b64encode(blake2b(text.encode(errors="replace"), digest_size=size).digest()).decode().rstrip("=")
@@ -152,9 +169,9 @@ def _judged(message: _Message, message_id: str, policy: Policy, addresses: froze
         participant_count=len(set(everybody)),
         omitted_participants=len(set(everybody) - set(people)),
     )
-    external_id = "email_" + hashed((message.internetMessageId or "").strip() or message_id, 16)
     is_sole = len(others) == 1 and others[0] in addresses
-    return Email(message_id, SourceRecord(external_id, msgspec.json.encode(kept), moment), is_sole)
+    record = SourceRecord(_name_of(message, message_id), msgspec.json.encode(kept), moment, is_shared=not is_sole)
+    return Email(message_id, record, is_sole)
 
 
 def _occurred(message: _Message) -> tuple[str | None, datetime | None]:

@@ -21,7 +21,7 @@ from gtmc_pipelines.connectors.o365.policy import Policy
 from gtmc_pipelines.connectors.positions import encode
 from gtmc_pipelines.model.errors import Retry, Unserved
 from gtmc_pipelines.model.phases import SyncMode
-from gtmc_pipelines.model.records import Page, ReadFrom, RejectedRecord, SourceRecord
+from gtmc_pipelines.model.records import NOTHING, Coverage, Page, ReadFrom, RejectedRecord, SourceRecord
 
 DEFAULT_FOLDERS = ("inbox", "sentitems")
 DEFAULT_LOOKBACK_DAYS = 30
@@ -68,7 +68,7 @@ class _Walk:
     def pages(self) -> Iterator[Page]:
         """All pages in a fixed order; the last one carries the watermark."""
         if self.state.is_done:
-            yield Page((), None, watermark=encode(self.state))
+            yield Page((), None, watermark=encode(self.state), covers=_coverage(self.state))
             return
         self.readers = {name: self._reader(name) for name in self.state.folders}
         with ThreadPoolExecutor(min(MOST_AT_ONCE, len(self.readers)), thread_name_prefix="o365") as pool:
@@ -104,12 +104,16 @@ class _Walk:
         records: list[SourceRecord] = []
         rejects: list[RejectedRecord] = []
         known = dict(self.state.known)
-        for item in items_of(answer, self.policy, self.mailbox.addresses, self.state.floor):
+        items = list(items_of(answer, self.policy, self.mailbox.addresses, self.state.floor))
+        for item in items:
             if isinstance(item, RejectedRecord):
                 rejects.append(item)
             elif (record := self._record(item, known)) is not None:
                 records.append(record)
         others = {each: kept for each, kept in self.state.folders.items() if each != name}
+        is_catching_up = self.state.folders[name].phase is Phase.CATCH_UP
+        if is_catching_up and any(isinstance(item, Removal) for item in items):
+            state = msgspec.structs.replace(state, is_unsure=True)
         folders = {**others, name: state}  # to the end: whoever resumes goes on with the next folder in turn
         while len(known) > MOST_KNOWN:
             known.pop(next(iter(known)))
@@ -119,7 +123,7 @@ class _Walk:
             raise no_folder()
         position = encode(self.state)
         if self.state.is_done:
-            return Page(records, None, watermark=position, rejects=rejects, skipped=skipped)
+            return Page(records, None, position, rejects, skipped, covers=_coverage(self.state))
         return Page(records, position, rejects=rejects, skipped=skipped)
 
     def _record(self, item: Item, known: dict[str, str]) -> SourceRecord | None:
@@ -170,7 +174,7 @@ def _state_of(session: O365Session, start: ReadFrom) -> MailboxState:
         state = checkpoints.decode(start.checkpoint)
         if state.policy == policy:
             return state
-    folders = _folders(session)
+    folders = folders_of(session)
     if start.mode is SyncMode.INCREMENTAL and start.watermark:
         before = checkpoints.decode(start.watermark)
         if before.policy == policy:
@@ -189,7 +193,8 @@ def _next_round(before: MailboxState, name: str, since: datetime) -> FolderState
     return FolderState(since, Phase.ROUND, folder.token)
 
 
-def _folders(session: O365Session) -> tuple[str, ...]:
+def folders_of(session: O365Session) -> tuple[str, ...]:
+    """Names of the folders that are read."""
     given = str(session.settings.options.get("folders") or "")
     return tuple(dict.fromkeys(name.strip() for name in given.split(",") if name.strip())) or DEFAULT_FOLDERS
 
@@ -197,5 +202,11 @@ def _folders(session: O365Session) -> tuple[str, ...]:
 def _nothing(start: ReadFrom) -> Page:
     """The only page of a mailbox that isn't read now; what an earlier read has left stays."""
     if start.watermark:
-        return Page((), None, watermark=start.watermark)
-    return Page((), None, watermark=encode(MailboxState("", start.until, start.until)))
+        return Page((), None, watermark=start.watermark, covers=NOTHING)
+    return Page((), None, watermark=encode(MailboxState("", start.until, start.until)), covers=NOTHING)
+
+
+def _coverage(state: MailboxState) -> Coverage:
+    """A full read tells what is gone as far back as it went, unless a page may have been passed by."""
+    is_unsure = any(folder.is_unsure for folder in state.folders.values())
+    return NOTHING if is_unsure or not state.folders else Coverage(state.floor)

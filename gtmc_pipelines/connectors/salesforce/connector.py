@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 
 from gtmc_pipelines.connectors.contract import ConnectorSettings, CredentialSource, Differing
 from gtmc_pipelines.connectors.options import Option, https_url, matching, whole_number
 from gtmc_pipelines.connectors.quota import DAILY_QUOTA_PERCENT
+from gtmc_pipelines.connectors.salesforce.absence import census, still_there
 from gtmc_pipelines.connectors.salesforce.api import SalesforceSession, open_session
 from gtmc_pipelines.connectors.salesforce.defaults import DEFAULT_MAPPINGS
 from gtmc_pipelines.connectors.salesforce.recalculated import read_recalculated
@@ -16,7 +18,7 @@ from gtmc_pipelines.model.catalog import STREAMS, Stream
 from gtmc_pipelines.model.connector_types import ConnectorType
 from gtmc_pipelines.model.entities import Entity
 from gtmc_pipelines.model.errors import GtmcError
-from gtmc_pipelines.model.records import Health, Page, ReadFrom, Slice, SourceField
+from gtmc_pipelines.model.records import Census, Found, Health, Page, ReadFrom, Slice, SourceField, Unseen
 
 OPTIONS = (
     Option("login_url", "Login host: production, test.salesforce.com or the org's My Domain", https_url),
@@ -56,6 +58,20 @@ class SalesforceConnector:
     def read(self, session: SalesforceSession, stream: Stream, start: ReadFrom) -> Iterator[Page]:
         """Pages by SOQL, or by Bulk API 2.0 for a large full read."""
         return read_stream(session, stream.name, start)
+
+    def still_there(
+        self, session: SalesforceSession, stream: Stream, part: str, unseen: Sequence[Unseen]
+    ) -> Iterator[Found]:
+        """Asked for by id, 200 a request."""
+        return still_there(session, stream.name, unseen)
+
+    def has_slice(self, session: SalesforceSession, stream: Stream, key: str) -> bool:
+        """The one slice always exists."""
+        return True
+
+    def census(self, session: SalesforceSession, stream: Stream, until: datetime, turn: int) -> Iterator[Census]:
+        """The number of live records."""
+        return census(session, stream.name, until)
 
     def describe_fields(self, session: SalesforceSession, entity: Entity) -> list[SourceField]:
         """Fields a sync reads for an entity, those of all its streams, each name once."""

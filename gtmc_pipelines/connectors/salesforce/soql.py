@@ -80,6 +80,23 @@ class Selection:
         return f"{_name(self.stamp)} < {literal(until)}"
 
 
+def by_id(object_name: str, stamp: str, record_ids: Sequence[str]) -> str:
+    """Whether these records are there: their ids, deletion marks and change times."""
+    among = ",".join(map(quoted_id, record_ids))
+    return " ".join(("SELECT Id, IsDeleted,", _name(stamp), "FROM", _name(object_name), f"WHERE Id IN ({among})"))
+
+
+def live_count(object_name: str, until: datetime) -> str:
+    """How many records made before `until` are not deleted."""
+    live = f"WHERE IsDeleted = false AND CreatedDate < {literal(until)}"
+    return " ".join(("SELECT COUNT() FROM", _name(object_name), live))
+
+
+def is_record_id(text: str) -> bool:
+    """True when `text` can be the id of a record."""
+    return _ID.fullmatch(text) is not None
+
+
 def is_name(text: str) -> bool:
     """True when `text` can be the name of an object or a field."""
     return _NAME.fullmatch(text) is not None

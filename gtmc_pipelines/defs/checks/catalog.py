@@ -14,6 +14,7 @@ from gtmc_pipelines.defs.checks.evidence import SAMPLED_TENANTS, Evidence, Subje
 from gtmc_pipelines.defs.checks.fields import drifted_fields, missing_fields
 from gtmc_pipelines.defs.checks.members import LEFT_OUT_SYNCS, left_out_members
 from gtmc_pipelines.defs.checks.records import balance_sheet, failed_share, failed_values, low_record_count
+from gtmc_pipelines.defs.checks.vendor import matches_vendor, not_visible
 from gtmc_pipelines.defs.checks.verdict import Verdict, evaluation, unanswered
 from gtmc_pipelines.defs.enabled import default_mappings
 from gtmc_pipelines.defs.names import canonical_key, raw_key, streams_feeding
@@ -110,6 +111,20 @@ CHECKS = (
         "the workflow timed out or was lost: look for it among the failed workflows in the Temporal UI, then "
         "materialize the tenant again, which goes on at its checkpoint.",
         stuck_on_syncing,
+    ),
+    Check(
+        "matches_vendor",
+        "What is stored is what the vendor has, by its own count or by ids, as a sync compares once a day.",
+        "run a full sync of the stream, which puts it right. If the number stays, look at dead letters and erased "
+        "people, then report it: something is lost in a way nobody knows yet.",
+        matches_vendor,
+    ),
+    Check(
+        "not_visible",
+        "No record counts as deleted only because the connected user can't see it any more.",
+        "the records were deleted for good, or hidden by sharing or permissions, which the vendor doesn't tell "
+        "apart: give the connected user View All Data, then run a full sync, which brings back what is there.",
+        not_visible,
     ),
 )
 """Every check, in the order people read them. Each asset has all of them."""

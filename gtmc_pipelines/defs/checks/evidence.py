@@ -18,6 +18,7 @@ from gtmc_pipelines.model.entities import Entity
 
 if TYPE_CHECKING:
     from gtmc_pipelines.storage.check_models import ConnectorHealth, FieldKind, OpenLetters, Presence, StreamHistory
+    from gtmc_pipelines.storage.comparisons import Comparison
     from gtmc_pipelines.storage.engine import Database
     from gtmc_pipelines.storage.failed_values import FailedValueSum
     from gtmc_pipelines.storage.left_out import LongLeftOut
@@ -94,6 +95,13 @@ class Evidence:
         from gtmc_pipelines.storage.failed_values import sums
 
         return sums(self._database, connector=self.connector.value)
+
+    @cached_property
+    def comparisons(self) -> list[Comparison]:
+        """The newest comparison of each stream of each tenant with the vendor's own numbers."""
+        from gtmc_pipelines.storage.comparisons import latest
+
+        return latest(self._database, self.connector)
 
     @cached_property
     def own_mappings(self) -> dict[str, dict[Entity, tuple[MappingEntry, ...]]]:

@@ -13,6 +13,8 @@ from gtmc_pipelines.sandbox.vendor import Mutation
 _USER_FIELDS = frozenset({"accountEnabled", "displayName", "jobTitle", "mail"})
 _MAIL_FIELDS = frozenset({"mailbox", "from", "to", "cc", "folder", "reason", "isRead", "only"})
 _STRIDE = 7919
+REMOVED = "@removed"
+"""Kept beside a user's changed properties: whether it was removed from the directory, its mailbox with it."""
 
 
 def change(store: Store, mutation: Mutation) -> list[str]:
@@ -96,8 +98,13 @@ def _is_direct(store: Store, copy: Copy, now_ms: int) -> bool:
 
 
 def _change_users(store: Store, mutation: Mutation) -> list[str]:
+    if mutation.action in ("delete", "undelete"):
+        ids = mutation.ids or (store.people.user(store.people.mailboxes - 1).id,)
+        for text in ids:
+            store.users.setdefault(text, {})[REMOVED] = mutation.action == "delete"
+        return list(ids)
     if mutation.action != "update" or not set(mutation.fields) <= _USER_FIELDS or not mutation.fields:
-        raise SandboxMisuse(f"A User can be updated in {', '.join(sorted(_USER_FIELDS))}.")
+        raise SandboxMisuse(f"A User can be deleted, undeleted, and updated in {', '.join(sorted(_USER_FIELDS))}.")
     ids = mutation.ids or tuple(store.people.user(index).id for index in range(mutation.count))
     for text in ids:
         user = store.people.find(text)

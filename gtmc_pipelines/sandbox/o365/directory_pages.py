@@ -46,6 +46,7 @@ class DirectoryPages:
         sample = people.user_json(people.user(0), {})
         names = tuple(state.get("names") or names_of(asked.get("$select") or _DEFAULT, sample, "user"))
         users = [people.user(index) for index in range(start, min(start + size, people.users))]
+        users = [one for one in users if not store.has_left(one.id)]
         value = [selected(people.user_json(one, store.users.get(one.id, {})), names) for one in users]
         shown = ",".join(names)
         answer: dict[str, Any] = {"@odata.context": f"{base_of(request)}/v1.0/$metadata#users({shown})"}
@@ -62,7 +63,7 @@ class DirectoryPages:
         org = self._vendor.authorized(request, "User.Read.All")
         people, store = self._vendor.people(org), self._vendor.store(org)
         found = people.find(request.path_params["user"])
-        if found is None:
+        if found is None or store.has_left(found.id):
             raise unknown_user(request.path_params["user"])
         full = people.user_json(found, store.users.get(found.id, {}))
         names = names_of(request.query_params.get("$select") or _DEFAULT, full, "user")

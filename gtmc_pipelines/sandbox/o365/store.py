@@ -80,6 +80,10 @@ class Store:
         patch = self.patches.get(copy)
         return patch is None or not patch.is_deleted
 
+    def has_left(self, user_id: str) -> bool:
+        """Whether a user was removed from the directory."""
+        return bool(self.users.get(user_id, {}).get("@removed"))
+
     def received_ms(self, copy: Copy) -> int:
         """When a copy arrived: a little later in each mailbox."""
         return self.mails.mail(copy[1]).sent_ms + 2_000 + 1_000 * copy[0]
@@ -103,6 +107,8 @@ class Store:
     def copies(self) -> Iterable[Copy]:
         """All live copies, by mailbox and number."""
         for mailbox in range(self.people.mailboxes + 1):
+            if mailbox < self.people.mailboxes and self.has_left(self.people.user(mailbox).id):
+                continue
             for number in self.mails.numbers_in(mailbox):
                 if self.is_live((mailbox, number)):
                     yield mailbox, number

@@ -125,7 +125,7 @@ class O365Vendor:
         org = self.authorized(request, role)
         store = self._stores[org]
         user = store.people.find(request.path_params["user"])
-        if user is None:
+        if user is None or store.has_left(user.id):
             raise unknown_user(request.path_params["user"])
         if exchange_of(request).struck("mailbox_denied", org):
             raise GraphError(403, "ErrorAccessDenied", "Access is denied. Check credentials and try again.")

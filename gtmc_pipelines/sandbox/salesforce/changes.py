@@ -12,11 +12,17 @@ from gtmc_pipelines.sandbox.salesforce.stamps import moment_of
 from gtmc_pipelines.sandbox.salesforce.table import Table
 from gtmc_pipelines.sandbox.vendor import Mutation
 
+HIDDEN = "Hidden"
+"""A wish for an update, not a field: sharing takes records from the connected user's sight, or gives them back."""
+
 _STRIDE = 7919
+_OF_THE_SYSTEM = ("SystemModstamp", "LastModifiedDate", "CreatedDate")
 
 
 def change(table: Table, mutation: Mutation) -> list[str]:
     """Carry a mutation out; gives the ids changed. Raises SandboxMisuse when it can't be done in full."""
+    if set(mutation.fields) == {HIDDEN} and mutation.action == "update":
+        return _hide(table, mutation)
     fields = {name: _value(table, name, value) for name, value in mutation.fields.items()}
     if mutation.action == "create":
         chosen = list(range(table.next_index, table.next_index + mutation.count))
@@ -47,6 +53,22 @@ def _write(table: Table, index: int, turn: int, mutation: Mutation, fields: dict
     if "CreatedDate" not in values and index not in table.patches:
         values["CreatedDate"] = Batch(table, [index]).column("CreatedDate")[0]  # it must not move with the stamp
     table.write(index, values, purged=mutation.action == "purge")
+
+
+def _hide(table: Table, mutation: Mutation) -> list[str]:
+    """No stamp of a record moves when sharing does, and no feed tells of it."""
+    if mutation.ids:
+        decoded = [table.codec.decode(text) for text in mutation.ids]
+        chosen = [index for index in decoded if index is not None and index < table.next_index]
+    else:
+        chosen = _some(table, mutation)
+    for index in chosen:
+        if index not in table.patches:
+            batch = Batch(table, [index])
+            values = {name: batch.column(name)[0] for name in _OF_THE_SYSTEM}
+            table.write(index, values | {"IsDeleted": not table.is_live(index)})
+        table.show(index, is_visible=not mutation.fields[HIDDEN])
+    return table.codec.encode(chosen)
 
 
 def _touched(table: Table, index: int, turn: int) -> dict[str, Any]:

@@ -34,7 +34,8 @@ a token shorter than 2,000 bytes counted as if it were that long; SOQL of more t
 
 `object` is an object name; `fields` are its fields; ids are 15 or 18 characters. Names made of parts (`Name` of people)
 follow their parts. `undelete` and `purge` without ids take from the recycle bin. Without `fields`, an update changes
-one typical field to another value.
+one typical field to another value. An `update` with the fields `{"Hidden": true}` lets sharing hide records from the
+connected user, `false` (with ids) shows them again: no stamp moves.
 
 ### State
 

@@ -134,6 +134,11 @@ class Table:
         patch.purged = patch.purged or purged
         self._by_stamp = self._by_index = None
 
+    def show(self, index: int, *, is_visible: bool) -> None:
+        """Take a touched record from the user's sight, or give it back; it looks like one deleted for good."""
+        self.patches[index].purged = not is_visible
+        self._by_stamp = self._by_index = None
+
     def patched_by_stamp(self) -> list[tuple[int, int]]:
         """(stamp, index) of every touched, existing record, sorted."""
         if self._by_stamp is None:

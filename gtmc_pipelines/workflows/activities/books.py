@@ -8,8 +8,7 @@ from gtmc_pipelines.model.catalog import Stream
 from gtmc_pipelines.model.counters import Counts
 from gtmc_pipelines.model.errors import Broken, Retry, SyncFault, Unserved
 from gtmc_pipelines.model.phases import Phase
-from gtmc_pipelines.storage import left_out, sweep
-from gtmc_pipelines.storage.batch import BatchTarget
+from gtmc_pipelines.storage import left_out
 from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines.storage.left_out import LeftOut
 from gtmc_pipelines.storage.sync_history import SyncLog, require_sync
@@ -89,13 +88,10 @@ class Books:
                 error=None if fault is None else str(fault),
             )
 
-    def sweep(self, target: BatchTarget) -> str:
-        """Mark what a complete full read didn't see as deleted; why not, when that was refused."""
-        prefixes = tuple(target.stream.prefix_of(entity) for entity in target.stream.entities)
-        swept = sweep.sweep(self._database, target, prefixes)
-        if swept.deleted:
-            self.add(target.stream, Counts(read=swept.deleted, deleted=swept.deleted))
-        return swept.refusal
+    def add_swept(self, stream: Stream, deleted: int) -> None:
+        """Count what a deletion sweep has marked: it stands on the sheet as read and deleted."""
+        if deleted:
+            self.add(stream, Counts(read=deleted, deleted=deleted))
 
 
 def _fault_of(each: LeftOut) -> SyncFault:

@@ -71,4 +71,5 @@ def _merge(pages: list[Page]) -> Page:
         rejects=[reject for page in pages for reject in page.rejects],
         skipped=sum(page.skipped for page in pages),
         fields=pages[-1].fields,
+        covers=pages[-1].covers,
     )

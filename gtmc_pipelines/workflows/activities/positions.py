@@ -49,7 +49,7 @@ class Positions:
                     ReadFrom(state.mode, state.until, state.watermark, state.checkpoint, part), state.generation
                 )
             is_full = self._plan.mode is SyncMode.FULL or state.watermark is None
-            is_swept = is_full and stream.deletes is DeleteDetection.SWEEP
+            is_swept = is_full and stream.deletes is not DeleteDetection.NONE
             generation = sweep.new_generation(handle) if is_swept else 0
         mode = SyncMode.FULL if is_full else SyncMode.INCREMENTAL
         return Start(ReadFrom(mode, self._until, None if is_full else state.watermark, slice=part), generation)
@@ -59,20 +59,6 @@ class Positions:
         if start.read.until >= self._until or last.watermark is None:
             return None
         return Start(ReadFrom(SyncMode.INCREMENTAL, self._until, last.watermark, slice=start.read.slice))
-
-    def left_to_sweep(self, stream: Stream) -> Start | None:
-        """The full read of a stream that has come to its end and goes by a sweep; None when the stored read is another.
-
-        A sweep that was done already finds its generation swept and does nothing.
-        """
-        if stream.deletes is not DeleteDetection.SWEEP or stream.is_sliced:
-            return None
-        tenant, connector = self._request.tenant_id, self._request.connector_id
-        with self._database.tenant(tenant) as handle:
-            state = cursors.get_state(handle, tenant, connector, stream.name, "")
-        if state.is_unfinished or not state.generation or state.sync_log_id != self._plan.sync_log_id:
-            return None
-        return Start(ReadFrom(SyncMode.FULL, self._until), state.generation)
 
 
 def resumes(state: StreamState, wanted: SyncMode) -> bool:

@@ -9,21 +9,24 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from gtmc_pipelines.connectors.contract import DescribesFields
+from gtmc_pipelines.connectors.contract import DescribesFields, Session
 from gtmc_pipelines.connectors.registry import connector_of
 from gtmc_pipelines.mapping.compile import CompiledMapping
 from gtmc_pipelines.model.catalog import Stream
 from gtmc_pipelines.model.errors import Broken, Retry
 from gtmc_pipelines.model.phases import Phase, SyncMode
+from gtmc_pipelines.model.records import ReadFrom
 from gtmc_pipelines.storage.batch import Batch, BatchTarget
 from gtmc_pipelines.storage.batch_writer import BatchWriter
+from gtmc_pipelines.storage.comparisons import compared_lately
 from gtmc_pipelines.storage.connectors import require_connector
 from gtmc_pipelines.storage.letter_replay import settle_unnamed, streams_waiting
 from gtmc_pipelines.storage.planned_records import streams_due
 from gtmc_pipelines.storage.tombstones import load as load_tombstones
-from gtmc_pipelines.workflows.activities.ahead import Ahead
+from gtmc_pipelines.workflows.activities.ahead import Ahead, alongside
 from gtmc_pipelines.workflows.activities.books import Books
 from gtmc_pipelines.workflows.activities.calculated import Recalculation
+from gtmc_pipelines.workflows.activities.comparing import compare
 from gtmc_pipelines.workflows.activities.consent import DOMAINS_CHANGED, require_consent
 from gtmc_pipelines.workflows.activities.erased import without_erased
 from gtmc_pipelines.workflows.activities.field_watch import FieldWatch
@@ -37,6 +40,7 @@ from gtmc_pipelines.workflows.activities.replay import replay_target, replayed
 from gtmc_pipelines.workflows.activities.services import Services
 from gtmc_pipelines.workflows.activities.sessions import open_session
 from gtmc_pipelines.workflows.activities.slices import ReadBatch, SliceEnd
+from gtmc_pipelines.workflows.activities.sweeping import DeletionSweep, after_refusal
 from gtmc_pipelines.workflows.activities.usage import UsageMeter
 from gtmc_pipelines.workflows.inputs import Beat, SegmentResult, SyncPlan, SyncRequest
 
@@ -61,8 +65,11 @@ class Segment:
         self._writing: Start | None = None
         self._committed_at = time.monotonic()
         self._records = self._batches = 0
-        self._positions = Positions(services.database, request, plan, plan.until or datetime.now(UTC))
-        self._refused: dict[str, Broken] = {}
+        self._until = plan.until or datetime.now(UTC)
+        self._positions = Positions(services.database, request, plan, self._until)
+        self._session: Session | None = None
+        self._read: list[StreamEnd] = []
+        self._compared: frozenset[str] | None = None
         self._tombstones = load_tombstones(services.database, services.key_ring, request.tenant_id)
         self._mappers: dict[str, list[CompiledMapping]] = {}
         self._watches: dict[str, FieldWatch] = {}
@@ -87,6 +94,7 @@ class Segment:
         self._usage.keep_to_share()
         with ExitStack() as stack:
             stack.callback(self._usage.write)
+            stack.callback(self._close_session)
             stack.callback(self._close_writer)
             last = ""
             for step in stack.enter_context(Ahead(self._steps(), self._beat)):
@@ -102,35 +110,35 @@ class Segment:
                 else:
                     self._end(step)
                 self._usage.note()
+            for step in self._read:
+                self._close_stream(step)
+                self._usage.note()
         return True
 
     def _steps(self) -> Iterator[Step]:
         """Runs in the reading thread, vendor session and all: authenticating may wait longer than a heartbeat."""
         services, row = self._services, self._row
-        session = open_session(services, row)
+        session = self._session = open_session(services, row)
         calculated = Recalculation(services.database, self._request, self._plan, self._connector, session)
 
         def begin(stream: Stream, start: Start) -> Start:
             return self._begin(session, stream, start)
 
         self._usage.watch(session)
-        try:
-            yield from read_streams(
-                self._connector,
-                session,
-                [stream for stream in selected_streams(self._request) if not self._books.has_failed(stream)],
-                self._positions,
-                SegmentBounds(services.settings.segment_records, services.settings.segment_seconds),
-                self._compile,
-                self._books.left_out_before(),
-                Hooks(
-                    begin,
-                    lambda stream, steps: self._watches[stream.name].gathered(steps),
-                    lambda stream: calculated.pages(stream, self._mappers[stream.name]),
-                ),
-            )
-        finally:
-            session.close()
+        yield from read_streams(
+            self._connector,
+            session,
+            [stream for stream in selected_streams(self._request) if not self._books.has_failed(stream)],
+            self._positions,
+            SegmentBounds(services.settings.segment_records, services.settings.segment_seconds),
+            self._compile,
+            self._books.left_out_before(),
+            Hooks(
+                begin,
+                lambda stream, steps: self._watches[stream.name].gathered(steps),
+                lambda stream: calculated.pages(stream, self._mappers[stream.name]),
+            ),
+        )
 
     def _compile(self, stream: Stream) -> None:
         """The mapping as it is saved now: one that can't be compiled ends its stream before the vendor is asked."""
@@ -155,12 +163,10 @@ class Segment:
             page = without_erased(page, step.stream, writer.primary_mapper, self._tombstones)
         watch = self._watches[step.stream.name]
         page = watch.kept(page, step.start)
-        batch = Batch(page.records, page.checkpoint, page.watermark, page.rejects, page.skipped)
+        batch = Batch(page.records, page.checkpoint, page.watermark, page.rejects, page.skipped, page.covers)
         self._books.add(step.stream, writer.write(batch))
         watch.written(page, step.start)
         self._committed_at = time.monotonic()
-        if page.is_last and step.start.generation:
-            self._sweep(step.stream, step.start)
         if page.is_last and step.start.read.mode is SyncMode.FULL and not step.stream.is_sliced:
             settle_unnamed(self._services.database, self._target(step.stream, step.start))
         self._records += batch.read
@@ -186,15 +192,29 @@ class Segment:
             self._watches[step.stream.name].close()
         fault = step.fault
         if fault is None:
-            left = self._positions.left_to_sweep(step.stream)
-            if left is not None:
-                self._sweep(step.stream, left)
             if step.stream.name in self._waiting:
                 self._replay(step.stream)
             if step.stream.name in self._due:
                 self._fulfil(step.stream)
-            fault = self._refused.get(step.stream.name)
+            self._read.append(step)
         self._books.close(step.stream, fault, step.slices)
+
+    def _close_stream(self, step: StreamEnd) -> None:
+        """Once everything is read and nobody else uses the session: what is gone, and whether the numbers agree."""
+        if require_consent(self._services.database, self._request) != self._agreed:
+            raise Retry(DOMAINS_CHANGED, "The allowed domains have changed; the sync goes on under the new ones.")
+        try:
+            found = self._deletion_sweep().run(self._target_at_end(step.stream), step.slices)
+        except Broken as fault:
+            self._books.close(step.stream, fault)
+            return
+        if found is not None:
+            self._books.add_swept(step.stream, found.deleted)
+        if found is not None and found.refusal:
+            next_step = after_refusal(self._target_at_end(step.stream))
+            self._books.close(step.stream, Broken("sweep_refused", found.refusal, next_step=next_step))
+        else:
+            self._compare(step.stream, is_due=found is not None)
 
     def _replay(self, stream: Stream) -> None:
         """Dead letters of earlier syncs whose records this one has not read again are tried once more."""
@@ -212,12 +232,41 @@ class Segment:
             self._books.add(stream, counts)
             self._beat()
 
-    def _sweep(self, stream: Stream, start: Start) -> None:
-        """Right after the last batch of a full read; again at the stream's end, in case a worker died in between."""
-        refusal = self._books.sweep(self._target(stream, start))
-        if refusal:
-            next_step = "Check the source, then run a full sync again."
-            self._refused[stream.name] = Broken("sweep_refused", refusal, next_step=next_step)
+    def _deletion_sweep(self) -> DeletionSweep:
+        return DeletionSweep(
+            self._services.database,
+            self._connector,
+            self._session,
+            self._write_found,
+            self._beat,
+            is_confirmed=self._request.confirm_deletions,
+        )
+
+    def _write_found(self, target: BatchTarget, batch: Batch) -> None:
+        """Records that a full read had not seen, as the vendor has them when asked by id."""
+        with BatchWriter(self._services.database, target, self._mappers[target.stream.name]) as writer:
+            self._books.add(target.stream, writer.write(batch))
+        self._committed_at = time.monotonic()
+
+    def _compare(self, stream: Stream, *, is_due: bool) -> None:
+        """With the vendor's own numbers: after a full read, else once a day."""
+        if self._compared is None:
+            with self._services.database.tenant(self._request.tenant_id) as handle:
+                self._compared = compared_lately(handle, self._request.tenant_id, self._request.connector_id)
+        if is_due or stream.name not in self._compared:
+            alongside(
+                lambda: compare(
+                    self._services.database, self._connector, self._session, self._row, stream, self._until
+                ),
+                self._beat,
+            )
+
+    def _close_session(self) -> None:
+        if self._session is not None:
+            self._session.close()
+
+    def _target_at_end(self, stream: Stream) -> BatchTarget:
+        return self._target(stream, Start(ReadFrom(SyncMode.FULL, self._until)))
 
     def _target(self, stream: Stream, start: Start) -> BatchTarget:
         return BatchTarget(
