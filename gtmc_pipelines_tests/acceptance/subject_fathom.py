@@ -68,6 +68,6 @@ SUBJECT = Subject(
         "summary",
         needs_full=True,
     ),
-    rate=Rate(3, 3.0, {"heavy_rate_limit": 3, "rate_seconds": 3}, path="/meetings"),
+    rate=Rate(3, 3.0, {"rate_limit": 3, "heavy_rate_limit": 3, "rate_seconds": 3}, path="/meetings"),
     ways={"recordings": {"include_mode": "recordings"}},
 )
