@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gtmc_pipelines.model.catalog import STREAMS
@@ -64,6 +64,7 @@ def test_whatever_one_member_is_left_out_for_the_others_are_read(kind: str, plac
     assert set(ended.values()) == {""}
 
 
+@settings(max_examples=50)
 @given(st.lists(st.sampled_from([*KINDS, "fine"]), min_size=1, max_size=12), st.data())
 def test_any_mixture_of_answers_leaves_out_exactly_those_that_can_not_be_read(kinds: list[str], data: Any) -> None:
     keys = [f"{number:02}" for number in range(len(kinds))]
@@ -102,6 +103,7 @@ def test_several_down_in_a_row_are_the_connection_and_the_rest_is_not_asked() ->
     assert vendor.asked == keys[: 1 + MOST_DOWN_IN_A_ROW]
 
 
+@settings(max_examples=50)
 @given(st.sets(st.integers(0, 9), max_size=9))
 def test_however_many_are_down_for_good_the_sync_gets_past_them_in_its_attempts(down: set[int]) -> None:
     """Each attempt begins with those that were not tried yet; members that answer are all read in the end."""
@@ -154,7 +156,10 @@ def test_one_that_was_down_is_asked_once_more_after_the_others() -> None:
         ([KINDS["unserved"], KINDS["unserved"]], "no_mailbox"),
         ([KINDS["unserved"], DOWN], "vendor_unavailable"),
         ([KINDS["unserved"], Unserved("out_of_scope", "No.", when_all=ALL_DENIED)], "mail_access_denied"),
-        ([KINDS["unserved"], KINDS["broken"]], "no_slice_read"),
+        ([KINDS["unserved"], KINDS["broken"]], "not_found"),
+        ([Unserved("out_of_scope", "No.", when_all=ALL_DENIED), KINDS["broken"]], "not_found"),
+        ([KINDS["broken"], KINDS["broken"]], "not_found"),
+        ([KINDS["broken"], KINDS["reject"]], "no_slice_read"),
     ],
 )
 def test_when_none_could_be_read_the_stream_says_what_they_have_in_common(faults: list[Exception], code: str) -> None:

@@ -126,22 +126,26 @@ class SliceWalk:
             self._in_a_row += 1
 
     def _when_none(self) -> SyncFault:
-        """What it is when no slice at all could be read: transient trouble first, then what all have in common."""
+        """What it is when no slice at all could be read: transient trouble first, then what all have in common.
+
+        Members the vendor can't serve say nothing of why the others weren't read.
+        """
         faults = list(self._faults.values())
         for fault in faults:
             if isinstance(fault, Retry):
                 return fault
-        for fault in faults:
+        told = [fault for fault in faults if not isinstance(fault, Unserved)]
+        for fault in [] if told else faults:
             if isinstance(fault, Unserved) and fault.when_all is not None:
                 return fault.when_all
-        codes = Counter(fault.code for fault in faults)
-        if len(codes) == 1:
-            return faults[0]
-        told = ", ".join(f"{number} × {code}" for code, number in codes.most_common())
+        told = told or faults
+        if len({fault.code for fault in told}) == 1:
+            return told[0]
+        codes = ", ".join(f"{number} × {code}" for code, number in Counter(each.code for each in faults).most_common())
         return Broken(
             "no_slice_read",
-            f"None of the {len(faults)} slices of {self._stream.name} could be read: {told}.",
-            next_step=str(faults[0]),
+            f"None of the {len(faults)} slices of {self._stream.name} could be read: {codes}.",
+            next_step=str(told[0]),
         )
 
 
