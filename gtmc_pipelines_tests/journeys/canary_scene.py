@@ -207,6 +207,7 @@ def _environment(scene: Scene, temporal: EmbeddedTemporal) -> dict[str, str]:
         "TEMPORAL_ADDRESS": temporal.address,
         "GTMC_HEARTBEAT_SECONDS": "4",
         "GTMC_LOG_LEVEL": "DEBUG",
+        "GTMC_DEVELOPMENT": "1",
         "GTMC_SANDBOX_HOSTS": ",".join(host for site in sites for host in site.hosts),
         "GTMC_CA_FILE": str(next(iter(sites)).ca_file),
         **{

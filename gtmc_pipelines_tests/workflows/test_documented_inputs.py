@@ -185,8 +185,12 @@ def test_the_documented_sync_works(stage: Stage) -> None:
     asyncio.run(_executed(stage, RENORMALIZE_WORKFLOW, {"tenantId": stage.tenant, "connectorId": stage.row.id}))
     swept = asyncio.run(_executed(stage, SCHEDULED_WORKFLOW, {"tenantId": stage.tenant}, plain=True))
     assert swept == {"processed": 1, "succeeded": 1, "failed": 0}
-    modes = [log.sync_type for log in list_syncs(stage.database, stage.tenant)]
-    assert modes == [SyncMode.INCREMENTAL, SyncMode.FULL, SyncMode.FULL]
+    types = [(log.sync_type, log.trigger) for log in list_syncs(stage.database, stage.tenant)]
+    assert types == [
+        (SyncMode.INCREMENTAL, Trigger.SCHEDULE),
+        (SyncMode.INCREMENTAL, Trigger.RENORMALIZE),
+        (SyncMode.FULL, Trigger.MANUAL),
+    ]
 
     async def feed() -> set[tuple[str, str, str]]:
         client = await connect(stage.settings.required("temporal_address"), stage.settings.temporal_namespace)
