@@ -129,3 +129,21 @@ def test_the_administrators_path_works_as_it_is_printed(at_the_desk: Path) -> No
     for line in lines_of(MAPPINGS):
         _type(line)
     assert "removed" in _type("gtmc tenants remove northwind --yes")
+
+
+@pytest.mark.services
+def test_the_readmes_salesforce_section_works_to_the_letter(at_the_desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (PACKAGE.parent / "README.md").read_text()
+    section = text.split("## A real Salesforce org\n")[1].split("\n## ")[0]
+    callback = re.findall(r"export SALESFORCE_CALLBACK_URL=(\S+)", section)
+    assert callback
+    assert f"`{callback[0]}`" in section.split("\n2. ")[0]  # registered as it is exported
+    monkeypatch.setenv("SALESFORCE_CALLBACK_URL", callback[0])
+    lines = [line.strip() for line in section.splitlines() if line.strip().startswith("gtmc ")]
+    typed = [line for line in lines if not line.startswith("gtmc up")]  # what `at_the_desk` stands for
+    assert len(typed) == 5
+    for line in typed:
+        _type(line)
+    (sync,) = json.loads(_type("gtmc syncs list --tenant northwind --json"))
+    assert sync["outcome"] == "completed"
+    assert sync["created"]
