@@ -62,7 +62,7 @@ def seen_at(sites: Mapping[ConnectorType, Site], erased: str) -> People:
 
 
 def _records(site: Site) -> Iterator[Mapping[str, Any]]:
-    for kind in site._ask("GET", f"truth?org={site.org}&digest=false")["objects"]:
+    for kind in site.ask("GET", f"truth?org={site.org}&digest=false")["objects"]:
         yield from site.records(kind)
 
 

@@ -130,7 +130,7 @@ class Scene:
 
     def breaks(self, kind: ConnectorType, wish: Mapping[str, Any]) -> None:
         """Switch a fault on, for whoever asks: at a login page nobody is known yet."""
-        self.sites[kind]._ask("POST", "knobs", wish)
+        self.sites[kind].ask("POST", "knobs", wish)
 
     @contextmanager
     def worker(self) -> Iterator[Path]:

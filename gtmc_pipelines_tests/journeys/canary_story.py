@@ -190,7 +190,7 @@ def _under(
     outcome = work()
     for kind, site in scene.sites.items():
         story.unstruck += [
-            f"{knob['fault']} of {kind}" for knob in site._ask("GET", "knobs")["knobs"] if not knob["fired"]
+            f"{knob['fault']} of {kind}" for knob in site.ask("GET", "knobs")["knobs"] if not knob["fired"]
         ]
         site.mend()
     return outcome
