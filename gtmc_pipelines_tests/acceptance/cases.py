@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gtmc_pipelines_tests.acceptance.subject import Exempt, Fault, Rate
+from gtmc_pipelines_tests.acceptance.subject import Exempt, Fault, Members, Rate
 from gtmc_pipelines_tests.acceptance.subjects import SUBJECTS
 
 each_subject = pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.type.value)
@@ -31,6 +31,27 @@ each_way = pytest.mark.parametrize(
     ],
 )
 """Every subject, once more for each other way it can read the same."""
+
+each_group = pytest.mark.parametrize(
+    ("subject", "members"),
+    [
+        pytest.param(subject, subject.members, id=subject.type.value)
+        for subject in SUBJECTS
+        if isinstance(subject.members, Members)
+    ],
+)
+"""Every subject that reads a stream member by member."""
+
+each_refusal = pytest.mark.parametrize(
+    ("subject", "refusal"),
+    [
+        pytest.param(subject, refusal, id=f"{subject.type.value}-{refusal.stream}-{refusal.code}")
+        for subject in SUBJECTS
+        if not isinstance(subject.refusals, Exempt)
+        for refusal in subject.refusals
+    ],
+)
+"""Every stream that is refused alone, at subjects with more than one."""
 
 each_limited_subject = pytest.mark.parametrize(
     "subject",

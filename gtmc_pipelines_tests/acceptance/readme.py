@@ -82,6 +82,9 @@ def mended(text: str) -> str:
 def _exempt(subject: Subject) -> Iterator[tuple[str, str, str]]:
     if isinstance(subject.rate, Exempt):
         yield "all", "rate limit", subject.rate.reason
+    for what, way in (("a member that fails", subject.members), ("a stream that is refused", subject.refusals)):
+        if isinstance(way, Exempt):
+            yield "all", what, way.reason
     for case in subject.streams:
         for what, way in (("late records", case.late), ("deletions", case.delete)):
             if isinstance(way, Exempt):

@@ -58,7 +58,8 @@ class Stage:
     """One tenant, one connector, one imitated vendor.
 
     `waits` are the seconds it was decided to wait after bad answers (they are shortened), `broken` the faults
-    that ended streams, `told` every sentence a user could have read.
+    that ended streams, `told` every sentence a user could have read. `attempts` is how often a segment that ends
+    for now is run: once, unless a test says otherwise.
     """
 
     subject: Subject
@@ -73,6 +74,7 @@ class Stage:
     told: list[str] = field(default_factory=list)
     until: datetime | None = None
     segments: int = 0
+    attempts: int = 1
 
     def sync(
         self, mode: SyncMode = SyncMode.INCREMENTAL, streams: tuple[str, ...] = (), *, is_confirmed: bool = False
@@ -184,9 +186,15 @@ class Stage:
         return replace(plan, until=self.until)
 
     def _segment(self, activities: SyncActivities, request: SyncRequest, plan: SyncPlan) -> SegmentResult:
-        self.segments += 1
-        result: SegmentResult = _run(activities.sync_segment, request, plan)
-        return result
+        for left in reversed(range(self.attempts)):
+            self.segments += 1
+            try:
+                result: SegmentResult = _run(activities.sync_segment, request, plan)
+                return result
+            except ApplicationError as error:
+                if error.non_retryable or not left:
+                    raise
+        raise AssertionError("a segment is run at least once")
 
     def _check_books(self, ended: SyncOutcome) -> None:
         """The balance sheet adds up, stream by stream, and the log says the same."""

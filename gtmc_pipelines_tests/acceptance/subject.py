@@ -25,7 +25,9 @@ __all__ = [
     "Fault",
     "HiddenField",
     "Late",
+    "Members",
     "Rate",
+    "Refusal",
     "Site",
     "StreamCase",
     "Subject",
@@ -76,6 +78,34 @@ class Rate:
     per_seconds: float
     options: Mapping[str, Any] = field(default_factory=dict)
     path: str = ""
+
+
+@dataclass(frozen=True)
+class Members:
+    """A stream that is read member by member (slice by slice), and how single ones of them fail.
+
+    `keys` are three that can be read. `unknown` and `down` are knobs that strike one of them, by its key in the path,
+    and end in the reason beside them: not to be served, and down for good. `options` make a member's read short.
+    """
+
+    stream: str
+    keys: tuple[str, str, str]
+    unknown: tuple[Wish, str]
+    down: tuple[Wish, str]
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """One stream whose first call (its describe, or its first page) the vendor refuses, as often as it is asked.
+
+    `code` is what the stream's end says. `wish` may name a `path` other than the stream's endpoint.
+    """
+
+    stream: str
+    path: str
+    wish: Wish
+    code: str
 
 
 @dataclass(frozen=True)
@@ -132,6 +162,7 @@ class Subject:
     - `expired`: knobs after which the credentials are refused for good (on any path).
     - `consent`: what a tenant must agree to before a sync (Office 365).
     - `prepare`: more to do to the vendor after each reset, if anything.
+    - `members`: a stream that is read member by member; `refusals`: streams that are refused while others aren't.
     - `wide`: knobs that give every record 800 more fields; `hidden`: a mapped field that can vanish.
     - `ways`: other ways to read the same (a bulk API, a second profile), by name, as options.
     """
@@ -145,6 +176,8 @@ class Subject:
     rate: Rate | Exempt
     wide: tuple[Wish, ...] | Exempt
     hidden: HiddenField | Exempt
+    members: Members | Exempt
+    refusals: tuple[Refusal, ...] | Exempt
     environment: Callable[[Site], Mapping[str, Any]] = lambda site: {}
     consent: Callable[[Database, str, Site], None] | None = None
     prepare: Callable[[Site], None] | None = None

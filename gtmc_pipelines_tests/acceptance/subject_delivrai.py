@@ -16,6 +16,7 @@ from gtmc_pipelines_tests.acceptance.subject import (
     HiddenField,
     Late,
     Rate,
+    Refusal,
     Site,
     StreamCase,
     Subject,
@@ -71,6 +72,8 @@ SUBJECT = Subject(
         Fault.MALFORMED_RECORD: {"fault": "record_without_id", "count": 1},
         Fault.UNKNOWN_FIELD: {"fault": "extra_field"},
     },
+    members=Exempt("No stream of Delivr.ai is read member by member."),
+    refusals=(Refusal("company_enrichment", r"/company-enrichment$", {"fault": "forbidden"}, "forbidden"),),
     expired=({"fault": "refused_key"},),
     wide=Exempt("Delivr.ai's records have the members of its contract: a customer can't add one."),
     hidden=HiddenField(

@@ -58,6 +58,8 @@ SUBJECT = Subject(
         Fault.MISSING_REQUIRED: {"fault": "dropped_field", "field": "created_at", "count": 1},
         Fault.HUGE_RECORD: {"fault": "huge_transcript", "bytes": 1_200_000, "count": 1},
     },
+    members=Exempt("No stream of Fathom is read member by member."),
+    refusals=Exempt("Fathom has one stream: there is no other to go on with."),
     expired=({"fault": "key_refused"},),
     wide=Exempt("Fathom's meetings have the members of its contract: a customer can't add one."),
     hidden=HiddenField(

@@ -18,13 +18,14 @@ from gtmc_pipelines_tests.acceptance.subject import (
     Fault,
     HiddenField,
     Late,
+    Members,
     Rate,
     Site,
     StreamCase,
     Subject,
 )
 
-SIZES = {"mailboxes": 2, "mailbox_messages": 40, "mailbox_copies": 0}  # no copies: each record is met once
+SIZES = {"mailboxes": 3, "mailbox_messages": 40, "mailbox_copies": 0}  # no copies: each record is met once
 SEED = 7
 _PEOPLE = People("acme", SEED, SIZES, SIZES["mailboxes"])
 FRIEND = next(each.address for each in map(_PEOPLE.contact, range(60)) if _PEOPLE.is_partner(each.address))
@@ -76,6 +77,14 @@ SUBJECT = Subject(
         Fault.MISSING_REQUIRED: {"fault": "dropped_field", "fields": ["sentDateTime", "receivedDateTime"], "count": 1},
         Fault.HUGE_RECORD: {"fault": "huge_record", "bytes": 1_200_000, "count": 1},
     },
+    members=Members(
+        "email_metadata",
+        tuple(sorted(_PEOPLE.user(index).id for index in range(3)))[:3],  # type: ignore[arg-type]
+        unknown=({"fault": "mailbox_refused"}, "no_mailbox"),
+        down=({"fault": "mailbox_refused", "status": 503, "code": "serviceNotAvailable"}, "vendor_unavailable"),
+        options={"mail_page_size": 40},
+    ),
+    refusals=Exempt("Office 365 has one stream: there is no other to go on with."),
     expired=({"fault": "app_unknown"},),
     wide=Exempt("Graph sends what the constant select names, of messages nobody can add fields to."),
     hidden=HiddenField(

@@ -15,6 +15,7 @@ from gtmc_pipelines_tests.acceptance.subject import (
     Fault,
     HiddenField,
     Late,
+    Refusal,
     Site,
     StreamCase,
     Subject,
@@ -93,6 +94,15 @@ SUBJECT = Subject(
         Fault.MISSING_REQUIRED: {"fault": "dropped_field", "field": "LastName", "count": 1},
         Fault.HUGE_RECORD: {"fault": "huge_record", "bytes": 1_200_000, "count": 1},
     },
+    members=Exempt("No stream of Salesforce is read member by member."),
+    refusals=(
+        Refusal(
+            "leads",
+            "/sobjects/Lead/describe",
+            {"fault": "refused", "status": 403, "code": "INSUFFICIENT_ACCESS"},
+            "insufficient_access",
+        ),
+    ),
     expired=({"fault": "expired_session"}, {"fault": "revoke_grant"}),
     wide=tuple(
         {"fault": "custom_fields", "object": kind, "fields": 800, "length": 40} for kind in ("Account", "Lead", "Task")

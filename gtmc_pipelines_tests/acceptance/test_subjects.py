@@ -30,9 +30,16 @@ def test_deletions_are_tried_wherever_the_catalog_says_the_vendor_tells(subject:
 
 
 @each_subject
+def test_a_failing_member_is_tried_wherever_the_catalog_says_a_stream_has_members(subject: Subject) -> None:
+    sliced = [case.name for case in subject.streams if subject.stream(case).is_sliced]
+    assert sliced == ([] if isinstance(subject.members, Exempt) else [subject.members.stream])
+    assert isinstance(subject.refusals, Exempt) is (len(subject.streams) == 1)
+
+
+@each_subject
 def test_every_fault_is_brought_about_or_exempt_for_a_reason(subject: Subject) -> None:
     declared: list[object] = [subject.wish(case, fault) for case in subject.probed for fault in Fault]
-    declared += [subject.wide, subject.hidden]
+    declared += [subject.wide, subject.hidden, subject.members, subject.refusals]
     declared += [subject.rate, *(case.late for case in subject.streams), *(case.delete for case in subject.streams)]
     for one in declared:
         if isinstance(one, Exempt):

@@ -55,7 +55,7 @@ def test_an_unknown_status_is_judged_by_its_kind(status: int, leaf: type[SyncFau
     ("fault", "leaf", "code"),
     [
         ("refused_key", Reauthorize, "key_refused"),
-        ("forbidden", Reauthorize, "key_refused"),
+        ("forbidden", Reauthorize, "forbidden"),
         ("out_of_credit", Reauthorize, "out_of_credit"),
         ("bad_request", Broken, "bad_request"),
         ("malformed_page", Broken, "unparsable_page"),

@@ -13,6 +13,7 @@ from gtmc_pipelines.model.errors import Broken, Reauthorize, Retry, SyncFault
 VENDOR = "Delivr.ai"
 NEW_KEY = f"Enter a working key: gtmc connectors add --tenant {TENANT} --type delivrai --key-file FILE."
 _CREDIT = "Top up the credit at Delivr.ai, then sync again; the checkpoint is kept."
+_PERMISSION = f"Have Delivr.ai open this data to the account's key (its plan may lack it). {NEW_KEY}"
 _OPTIONS = "Check the connector's options base_url, profile and paths."
 _DEVELOPER = "Report this with the status; a developer has to look at it."
 
@@ -27,7 +28,7 @@ BY_STATUS: Mapping[int, Rule] = {
     400: Rule(Broken, "bad_request", "refused our request as malformed", _OPTIONS),
     401: Rule(Reauthorize, "key_refused", "refused the key", NEW_KEY),
     402: Rule(Reauthorize, "out_of_credit", "says the account is out of credit", _CREDIT),
-    403: Rule(Reauthorize, "key_refused", "refused the key", NEW_KEY),
+    403: Rule(Reauthorize, "forbidden", "doesn't allow this key what was asked for", _PERMISSION),
     404: Rule(Broken, "not_found", "doesn't know what was asked for", _OPTIONS),
     405: Rule(Broken, "not_found", "doesn't serve this path that way", _OPTIONS),
     409: Rule(Retry, "vendor_conflict", "can't serve this data just now", LATER),

@@ -27,14 +27,16 @@ from gtmc_pipelines.model.errors import (
     Unserved,
 )
 from gtmc_pipelines.model.records import Page
-from gtmc_pipelines.storage.outages import outage_in
 from gtmc_pipelines.workflows.activities.coalesce import coalesce
 from gtmc_pipelines.workflows.activities.positions import Positions, Start
-from gtmc_pipelines.workflows.activities.slices import LeftOutBefore, ReadBatch, SliceEnd, SliceWalk
-from gtmc_pipelines.workflows.faults import unexpected
+from gtmc_pipelines.workflows.activities.slices import LeftOutBefore, ReadBatch, SliceEnd, SliceWalk, fault_of_reading
 
 ENDS_THE_SYNC = (Retry, Defer, Reauthorize, Misuse)
 """Faults of the connection as a whole. The others end one stream, and its siblings go on."""
+
+
+OF_ONE_STREAM = frozenset({"forbidden", "insufficient_access"})
+"""Codes of Reauthorize that say what a login may not do: other streams may be open to it, until all are refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +111,10 @@ def read_streams(
     of reading does. `left_out` says which slices were left out before: they come last.
 
     Raises faults of ENDS_THE_SYNC; turns every other one, known or not, into the end of its slice or stream.
+    A stream the login may not read ends alone too, after the others: only when all are refused is it raised.
     """
     hooks = hooks or Hooks()
+    refused: list[tuple[StreamEnd, Reauthorize]] = []
     for stream in streams:
         members: list[str] = []
         try:
@@ -122,6 +126,10 @@ def read_streams(
                 if bounds.is_reached_after(step.page) if isinstance(step, ReadBatch) else bounds.is_late:
                     yield SegmentEnd()
                     return
+        except Reauthorize as fault:
+            if fault.code not in OF_ONE_STREAM:
+                raise
+            refused.append((StreamEnd(stream, fault, tuple(members)), fault))
         except ENDS_THE_SYNC:
             raise
         except (Broken, Reject, Unserved) as fault:
@@ -129,13 +137,12 @@ def read_streams(
         except GtmcError:
             raise
         except Exception as error:  # noqa: BLE001 - wrapped, logged, and reported as this stream's end
-            outage = outage_in(error)
-            if outage is not None:
-                raise outage from None
-            wrapped = unexpected(error, f"reading {stream.connector} {stream.name}")
-            yield StreamEnd(stream, wrapped, tuple(members))
+            yield StreamEnd(stream, fault_of_reading(error, stream), tuple(members))
         else:
             yield StreamEnd(stream, None, tuple(members))
+    if refused and len(refused) == len(streams):
+        raise refused[0][1]
+    yield from (end for end, _ in refused)
 
 
 def _steps(

@@ -107,10 +107,7 @@ class SliceWalk:
         except GtmcError:
             raise
         except Exception as error:  # noqa: BLE001 - wrapped, logged, and reported as this slice's end
-            outage = outage_in(error)
-            if outage is not None:
-                raise outage from None
-            fault = unexpected(error, f"reading {self._stream.connector} {self._stream.name}")
+            fault = fault_of_reading(error, self._stream)
         self._note(key, fault)
         yield SliceEnd(self._stream, key, fault)
 
@@ -147,6 +144,14 @@ class SliceWalk:
             f"None of the {len(faults)} slices of {self._stream.name} could be read: {codes}.",
             next_step=str(told[0]),
         )
+
+
+def fault_of_reading(error: Exception, stream: Stream) -> SyncFault:
+    """What an exception nobody foresaw is to the stream being read, logged. Raises Retry for an outage of ours."""
+    outage = outage_in(error)
+    if outage is not None:
+        raise outage from None
+    return unexpected(error, f"reading {stream.connector} {stream.name}")
 
 
 def _is_soon(fault: SyncFault) -> bool:
