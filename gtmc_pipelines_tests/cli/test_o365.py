@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import urllib.request
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from gtmc_pipelines.connectors.o365.api import O365Session
 from gtmc_pipelines.defs.resources import O365Resource
 from gtmc_pipelines.model.connector_types import ConnectorStatus, ConnectorType
 from gtmc_pipelines.model.errors import GtmcError, Misuse, Reauthorize
+from gtmc_pipelines.settings import load_settings
 from gtmc_pipelines.stack.sandbox_part import local_callbacks
 from gtmc_pipelines.storage.connectors import add_connector, find_connector
 from gtmc_pipelines.storage.engine import Database
@@ -24,6 +26,7 @@ from gtmc_pipelines.storage.o365 import get_config
 from gtmc_pipelines.storage.statements import rows
 from gtmc_pipelines.vault.keyring import generate_key_hex
 from gtmc_pipelines_tests.connectors.o365_scene import Directory
+from gtmc_pipelines_tests.workflows.conftest import running_worker
 
 pytestmark = pytest.mark.services
 
@@ -109,6 +112,38 @@ def test_an_administrator_connects_and_the_directory_is_kept(
     gtmc("o365", "accept-dpa", "--tenant", tenant)
     assert "✓" in gtmc("connectors", "verify", *here).stdout
     assert "administrator" in gtmc("connectors", "disconnect", *here).stdout
+
+
+def test_an_app_with_scoped_mail_is_connected_and_synced_like_any_other(
+    directory: Directory,
+    browser: list[str],
+    tenant: str,
+    database: Database,
+    temporal_address: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Consent to User.Read.All alone, and the role Application Mail.ReadBasic for one mailbox."""
+    inside, outside = directory.mailbox(0), directory.mailbox(1)
+    directory.break_("mail_scoped", scope=[inside])
+    here = ("--tenant", tenant, "--connector", "o365")
+    gtmc("connectors", "add", "--tenant", tenant, "--type", "o365", "--option", "lookback_days=3")
+    gtmc("o365", "accept-dpa", "--tenant", tenant)
+    gtmc("o365", "domains", "add", "--tenant", tenant, "--own", directory.org["domain"], *directory.allowed)
+    shown = gtmc("connectors", "connect", *here, "--login-hint", "acme").stdout
+    assert "mail access: scoped" in shown
+    assert "role Application Mail.ReadBasic" in shown
+    assert json.loads(gtmc("connectors", "verify", *here, "--json").stdout)["mail_access"] == "scoped"
+    monkeypatch.setenv("TEMPORAL_ADDRESS", temporal_address)
+    monkeypatch.setenv("GTMC_TASK_QUEUE", f"test-{uuid.uuid4().hex[:12]}")
+    with running_worker(load_settings(), database):
+        synced = json.loads(gtmc("sync", *here, "--wait", "--json").stdout)
+    assert synced["outcome"] == "completed", synced
+    told = gtmc("syncs", "show", synced["sync_log_id"]).stdout
+    assert "out_of_scope" in told
+    assert outside in told
+    assert inside not in told
+    with database.tenant(tenant) as handle:
+        assert rows(handle, "SELECT DISTINCT slice FROM raw.o365_email_metadata") == [{"slice": inside}]
 
 
 def test_without_the_agreement_an_administrator_connects_and_graph_is_not_asked(

@@ -26,8 +26,13 @@ LOGIN_HOSTS = frozenset({"login.microsoftonline.com", "login.microsoftonline.us"
 GRAPH_HOSTS = frozenset(
     {"graph.microsoft.com", "graph.microsoft.us", "dod-graph.microsoft.us", "microsoftgraph.chinacloudapi.cn"}
 )
-PERMISSIONS = ("Mail.ReadBasic.All", "User.Read.All")
-"""Application permissions the app must have been given; Calendars.Read only when calendars are read."""
+PERMISSIONS = ("User.Read.All", "Mail.ReadBasic.All (or the role Application Mail.ReadBasic in Exchange)")
+"""What the app must have been given: by the administrator's consent, and mail by either of two ways.
+
+The consent page asks for whatever application permissions the registration lists, neither more nor less: its address
+can't name any ("Admin consent on the Microsoft identity platform"). Who wants the scoped role registers the app with
+User.Read.All alone.
+"""
 
 _DIRECTORY_ID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _HINT = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,252}")

@@ -16,16 +16,21 @@ from gtmc_pipelines.model.errors import Broken, Reauthorize, Retry, SyncFault, U
 _VENDOR = "Microsoft"
 _CODE = re.compile(r"[A-Za-z0-9_]{1,60}")
 _CONNECT = f"Connect it again: gtmc connectors connect --tenant {TENANT} --connector o365."
-_ADMIN = (
-    "Ask an administrator to grant Mail.ReadBasic.All and User.Read.All (application permissions), then sync again; "
-    "a fresh consent may take some minutes to work."
+_MAIL = (
+    "Ask an administrator to consent to Mail.ReadBasic.All (an application permission), or, where the app is scoped in "
+    "Exchange, to give it the role Application Mail.ReadBasic; then sync again. A fresh consent may take some minutes "
+    "to work, a role two hours."
+)
+_USERS = (
+    "Ask an administrator to consent to User.Read.All (an application permission), then sync again; a fresh consent "
+    "may take some minutes to work."
 )
 _APP = "Check O365_CLIENT_ID and O365_CLIENT_SECRET (the secret's value, not its id; secrets expire)."
 _DEVELOPER = "Report this with the error code; a developer has to look at it."
 
 
-_DENIED = Rule(Reauthorize, "mail_access_denied", "Graph doesn't let the app read mail metadata", _ADMIN)
-_DIRECTORY = Rule(Reauthorize, "directory_access_denied", "Graph doesn't let the app list users", _ADMIN)
+_DENIED = Rule(Reauthorize, "mail_access_denied", "Graph doesn't let the app read mail metadata", _MAIL)
+_DIRECTORY = Rule(Reauthorize, "directory_access_denied", "Graph doesn't let the app list users", _USERS)
 _TOKEN = Rule(Reauthorize, "token_refused", "Graph refused a fresh access token", _CONNECT)
 _NO_EXCHANGE = Rule(
     Reauthorize,
@@ -53,7 +58,6 @@ BY_CODE: Mapping[str, Rule] = {
         Reauthorize, "app_not_in_directory", "doesn't find our app in this directory", _CONNECT
     ),
     "OrganizationFromTenantGuidNotFound": _NO_EXCHANGE,
-    "ErrorOrganizationNotFederated": _NO_EXCHANGE,
     "ErrorItemNotFound": _GONE,
     "ResourceNotFound": _GONE,
     "Request_ResourceNotFound": _GONE,
@@ -69,7 +73,11 @@ BY_CODE: Mapping[str, Rule] = {
     "activityLimitReached": _BUSY,
     "SyncStateNotFound": Rule(Retry, "sync_state_lost", "Graph lost the state of a mailbox again", LATER),
 }
-"""By `error.code` of Graph, letters' case as documented."""
+"""By `error.code` of Graph, letters' case as documented ("Microsoft Graph error responses", "Resolve Outlook errors").
+
+`OrganizationFromTenantGuidNotFound` is no page of Microsoft's: it is what directories without Exchange Online answer
+(MicrosoftDocs/azure-docs issue 32957, O365/python-o365 issue 859).
+"""
 
 BY_STATUS: Mapping[int, Rule] = {
     400: _BAD,
@@ -104,7 +112,11 @@ LOGIN: Mapping[str, Rule] = {
     "invalid_request": Rule(Broken, "invalid_request", "refused the login as malformed", _DEVELOPER),
     "temporarily_unavailable": Rule(Retry, "login_unavailable", "could not log in just now", LATER),
 }
-"""Token errors: by AADSTS number first (where there is one), then by `error`."""
+"""Token errors: by AADSTS number first (where there is one), then by `error`.
+
+Numbers as in "Microsoft Entra authentication and authorization error codes" (identity-platform/reference-error-codes);
+7000229 isn't listed there, and comes with `invalid_client` although the secret is right.
+"""
 
 _LOGIN_REFUSED = Rule(Broken, "login_refused", "refused the login for an unknown reason", _DEVELOPER)
 
@@ -136,21 +148,21 @@ UNSERVED: Mapping[str, Rule] = {
     "ErrorNonExistentMailbox": _NO_MAILBOX,
     "ErrorInvalidUser": _NO_MAILBOX,
     "ErrorInvalidMailbox": _NO_MAILBOX,
-    "ErrorNoMailbox": _NO_MAILBOX,
     "ErrorMissingEmailAddress": _NO_MAILBOX,
     "ErrorInvalidSmtpAddress": _NO_MAILBOX,
-    "ErrorUserNotFound": _NO_MAILBOX,
-    "UserNotFound": _NO_MAILBOX,
+    "ErrorInvalidLicense": _NO_MAILBOX,
     "Request_ResourceNotFound": _NO_MAILBOX,
     "ResourceNotFound": _NO_MAILBOX,
-    "ErrorADUserNotFound": _NO_MAILBOX,
     "MailboxNotHostedInExchangeOnline": _ELSEWHERE,
-    "ErrorMailboxNotHostedInExchangeOnline": _ELSEWHERE,
     "ErrorMailboxLocked": _LOCKED,
     "ErrorAccountDisabled": _LOCKED,
     "ErrorMailboxMoveInProgress": _MOVING,
 }
-"""What a mailbox's calls answer when there is nothing to read there: left out, and the others are read."""
+"""What a mailbox's calls answer when there is nothing to read there: left out, and the others are read.
+
+`Mailbox…` and `…ResourceNotFound` are Graph's own, `Error…` are Exchange's, which Graph hands on ("ResponseCode" of
+Exchange Web Services). A 404 with any other code at a mailbox's first call counts as `no_mailbox` as well.
+"""
 
 OUT_OF_SCOPE = Rule(
     Unserved,
