@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from gtmc_pipelines.connectors.delivrai.dialect import Dialect
+from gtmc_pipelines.connectors.delivrai.envelope import envelope_of
 from gtmc_pipelines.connectors.delivrai.errors import BY_STATUS, BY_WORD, fault_of
 from gtmc_pipelines.model.errors import Broken, Reauthorize, Retry, SyncFault
 from gtmc_pipelines.sandbox.options import SandboxOptions
@@ -44,6 +46,28 @@ def test_each_row_of_the_table_gives_its_leaf_and_says_nothing_of_the_vendors(st
     assert "api.delivr.ai/v1/x" in fault.sentence
     assert "kim" not in str(fault)
     assert "<tenant>" not in str(fault)
+
+
+@pytest.mark.parametrize(
+    ("body", "cursor"),
+    [
+        ({"total_rows": 0, "has_more": False}, ""),
+        ({"has_more": False, "next_cursor": None}, ""),
+        ({"next_cursor": "later"}, "later"),
+        ({"rows": None, "has_more": False}, ""),
+        ({"response": {"total_rows": 0, "next_cursor": "later"}}, "later"),
+    ],
+)
+def test_a_page_without_its_list_is_an_empty_one(body: dict[str, Any], cursor: str) -> None:
+    found = envelope_of(json.dumps(body).encode(), Dialect())
+    assert (found.records, found.cursor) == ([], cursor)
+
+
+@pytest.mark.parametrize("body", [{}, {"status": "ok"}, {"has_more": False, "surprises": [{"id": 1}]}])
+def test_a_page_with_its_list_elsewhere_is_no_empty_one(body: dict[str, Any]) -> None:
+    with pytest.raises(Broken) as raised:
+        envelope_of(json.dumps(body).encode(), Dialect())
+    assert raised.value.code == "unparsable_page"
 
 
 @pytest.mark.parametrize(("status", "leaf"), [(500, Retry), (504, Retry), (408, Retry), (418, Broken), (302, Broken)])

@@ -29,6 +29,7 @@ def _fault(account: Account, leaf: type[SyncFault], **options: Any) -> SyncFault
     [
         (400, Broken, "bad_request"),
         (401, Reauthorize, "key_refused"),
+        (402, Reauthorize, "plan_lacks_api"),
         (403, Reauthorize, "forbidden"),
         (404, Broken, "not_found"),
         (408, Retry, "vendor_unavailable"),
@@ -44,7 +45,14 @@ def test_every_status_has_its_leaf_and_a_next_step(status: int, leaf: type[SyncF
     assert fault.code == code
     assert fault.next_step
     assert str(status) in fault.sentence
-    assert set(BY_STATUS) <= {400, 401, 403, 404, 408, 429}
+    assert set(BY_STATUS) <= {400, 401, 402, 403, 404, 408, 429}
+
+
+@pytest.mark.parametrize("body", [b'{"items":null,"next_cursor":null}', b'{"items":null}', b'{"limit":10}'])
+def test_a_page_whose_items_are_null_is_an_empty_one(vendor: ScriptedVendor, body: bytes) -> None:
+    vendor.script.append(answer(200, body))
+    (page,) = Account(f"http://{vendor.host}", {"api_key": "key-1"}, "", "").read()
+    assert (page.read, page.checkpoint) == (0, None)
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409])

@@ -112,6 +112,31 @@ def test_a_link_out_of_this_mailbox_is_refused(directory: Directory, link: Calla
     assert raised.value.code == "foreign_next_link"
 
 
+OWN: list[Callable[[str, str, str], str]] = [
+    lambda key, directory, principal: f"users('{key}')/messages",
+    lambda key, directory, principal: f"users/{key}@{directory}/messages",
+    lambda key, directory, principal: f"users('{key}%40{directory}')/mailFolders('inbox')/messages/delta",
+    lambda key, directory, principal: f"users('{key.upper()}@{directory}')/messages",
+    lambda key, directory, principal: f"users/{principal}/messages",
+    lambda key, directory, principal: f"users('{principal.upper()}')/messages",
+]
+
+
+@pytest.mark.parametrize("link", OWN)
+def test_a_link_may_name_its_user_in_any_of_graphs_ways_and_no_other_user(
+    directory: Directory, link: Callable[[str, str, str], str]
+) -> None:
+    own, other = directory.live("User")[:2]
+    tenant = directory.org["directory_id"]
+    with directory.session() as session:
+        session.mailboxes()
+        named = f"{session.base_url}/{link(own['id'], tenant, own['userPrincipalName'])}?$skiptoken=1"
+        assert session.checked_link(named, own["id"]) == named
+        with pytest.raises(Broken) as raised:
+            session.checked_link(named, other["id"])
+    assert raised.value.code == "foreign_next_link"
+
+
 def test_pages_that_lead_in_a_circle_are_left_after_one_extra_page(directory: Directory) -> None:
     directory.break_("cursor_loop")
     with directory.session(folders="inbox") as session, pytest.raises(Broken) as raised:

@@ -134,6 +134,21 @@ def test_a_mail_that_was_only_moved_stays(directory: Directory, reason: str) -> 
     assert sum(page.skipped for pages in read.values() for page in pages) == len(moved)
 
 
+def test_a_mail_that_was_only_marked_as_read_stays_as_it_is_however_little_is_told_of_it(directory: Directory) -> None:
+    with directory.session() as session:
+        marks = _watermarks(directory.read(session, full))
+    read = directory.mutate("update", count=6)
+    (made,) = directory.mutate("create", fields={"from": f"kim@{directory.allowed[0]}"})
+    directory.mutate("update", ids=[made])
+    with directory.session() as session:
+        found = directory.read(session, lambda key: since(key, marks.get(key)))
+    pages = [page for each in found.values() for page in each]
+    assert [record.is_deleted for record in all_records(found)].count(False) >= 1
+    assert not any(record.is_deleted for record in all_records(found))
+    assert not any(page.rejects for page in pages)
+    assert sum(page.read for page in pages) == len(read) + 1
+
+
 def test_one_of_several_copies_deleted_leaves_the_activity(directory: Directory) -> None:
     with directory.session() as session:
         marks = _watermarks(directory.read(session, full))

@@ -168,6 +168,24 @@ def test_a_round_tells_what_came_changed_moved_and_went(graph: Graph) -> None:
     assert graph.get(f"users/{key}/messages/{gone}", 404)["error"]["code"] == "ErrorItemNotFound"
 
 
+def test_of_a_mail_that_was_only_marked_as_read_a_round_may_tell_three_members_whatever_was_selected(
+    graph: Graph,
+) -> None:
+    key = graph.users()[0]["id"]
+    items, link = graph.delta(f"users/{key}/mailFolders/inbox/messages/delta?$select=id,sender,toRecipients")
+    wish = {"org": "acme", "object": "Message", "action": "update", "ids": [item["id"] for item in items[:4]]}
+    graph.control("POST", "mutate", wish)
+    told = [set(item) - {"@odata.type", "@odata.etag"} for item in graph.delta(link)[0]]
+    assert (
+        sorted(map(sorted, told)) == [["id", "isRead", "parentFolderId"]] * 2 + [["id", "sender", "toRecipients"]] * 2
+    )
+    fields = {"mailbox": key}
+    (made,) = graph.control("POST", "mutate", {**wish, "action": "create", "ids": [], "fields": fields})["ids"]
+    graph.control("POST", "mutate", {**wish, "ids": [made]})
+    new = {item["id"]: item for item in graph.delta(link)[0]}[made]
+    assert "sender" in new
+
+
 def test_an_immutable_id_survives_a_move_and_an_ordinary_one_does_not(graph: Graph) -> None:
     key = graph.users()[0]["id"]
     ordinary = graph.get(f"users/{key}/mailFolders/inbox/messages?$top=1")["value"][0]["id"]
@@ -336,7 +354,7 @@ def test_mutations_that_make_no_sense_are_refused_in_a_sentence(graph: Graph) ->
         {"object": "Message", "action": "create", "fields": {"subject": "x"}},
         {"object": "Message", "action": "update", "fields": {"folder": "nowhere"}},
         {"object": "Message", "action": "delete", "ids": ["x"]},
-        {"object": "User", "action": "delete"},
+        {"object": "User", "action": "create"},
     ):
         assert "error" in graph.control("POST", "mutate", {"org": "acme", **wish})
 

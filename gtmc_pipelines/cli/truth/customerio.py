@@ -53,7 +53,7 @@ def _of_mail(record: Record) -> Iterator[tuple[str, Row]]:
     for metric, kind in _MAIL.items():
         at = _human_time(record["metrics"], metric)
         if at is not None:
-            properties = {"delivery_id": record["id"], **{name: record[name] for name in details}}
+            properties = {"delivery_id": record["id"], **{name: record.get(name) for name in details}}
             yield f"{record['id']}:{metric}", _activity(record, kind, "email", at, properties)
 
 

@@ -21,6 +21,7 @@ from gtmc_pipelines.connectors.customerio.payloads import (
     NEVER_KEPT,
     Members,
     Recent,
+    id_of,
     is_moment,
     member,
     members_of,
@@ -28,6 +29,7 @@ from gtmc_pipelines.connectors.customerio.payloads import (
     moment,
     payload_of,
     raw_of,
+    whole,
 )
 from gtmc_pipelines.connectors.json_pages import decode_page
 from gtmc_pipelines.connectors.positions import encode
@@ -112,7 +114,7 @@ class _Split:
         return self
 
     def _one(self, members: Members) -> None:
-        delivery = member(members, "id", str)
+        delivery = id_of(members)
         if not delivery:
             self.rejects.append(missing_id())
             return
@@ -122,6 +124,7 @@ class _Split:
         if metrics is None:
             self.rejects.append(RejectedRecord(f"{delivery}:sent", "malformed_record", "The delivery has no metrics."))
             return
+        metrics = {name: whole(value) for name, value in metrics.items()}
         is_mail = (member(members, "type", str) or "email") == "email"
         events = events_of(metrics, self.machine_opens) if is_mail else {}
         self.skipped += not events

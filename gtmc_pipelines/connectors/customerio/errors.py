@@ -19,25 +19,29 @@ CONNECT_AGAIN = f"Enter a key again: gtmc connectors connect --tenant {TENANT} -
 _PER_SECONDS = re.compile(r"\bper \d+ ?s", re.IGNORECASE)
 
 _SETTLE = f"Settle it with Customer.io. {CONNECT_AGAIN}"
-_PERMISSION = f"Give the App API key the permission to read in Customer.io, or make another one. {CONNECT_AGAIN}"
+_PERMISSION = f"Else give the App API key the permission to read, or make another one. {CONNECT_AGAIN}"
 _DEVELOPER = "Report this with the time of the sync; a developer has to look at it."
 
 
 ALLOW_LIST = (
-    "If the key has an IP allow-list (Account Settings, API Credentials), add the fixed address the workers call from."
+    "If the account has an IP address allowlist (Account Settings, API Credentials), have the fixed address the "
+    "workers call from added to it, for this workspace."
 )
-"""Customer.io answers 401 for an address outside a key's list, in the same words as for a wrong key."""
+"""Addresses that aren't listed are denied even with a valid key ("Manage your API credentials", docs.customer.io).
+
+With which status isn't published, so both 401 and 403 say it.
+"""
 
 BY_STATUS: Mapping[int, Rule] = {
     400: Rule(Broken, "bad_request", "refused a request as malformed", _DEVELOPER),
     401: Rule(
         Reauthorize,
         "key_refused",
-        "refused the API key: it is wrong, withdrawn, or its allow-list of addresses lacks this worker's",
+        "refused the API key: it is wrong, withdrawn, or the allowlist of addresses lacks this worker's",
         f"{ALLOW_LIST} If that is not it: {CONNECT_AGAIN}",
     ),
     402: Rule(Reauthorize, "account_suspended", "wants the account to be settled first", _SETTLE),
-    403: Rule(Reauthorize, "forbidden", "doesn't allow this key what was asked for", _PERMISSION),
+    403: Rule(Reauthorize, "forbidden", "doesn't allow this key what was asked for", f"{ALLOW_LIST} {_PERMISSION}"),
     404: Rule(Broken, "not_found", "doesn't know the address that was asked", "Check the base URL."),
     405: Rule(Broken, "not_found", "doesn't serve the address that was asked", "Check the base URL."),
     408: Rule(Retry, "vendor_unavailable", "gave up waiting for a request", LATER),

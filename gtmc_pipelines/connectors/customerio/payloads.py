@@ -58,8 +58,13 @@ def id_of(members: Members) -> str | None:
 
 def seconds_of(members: Members, name: str) -> int | None:
     """A time in unix seconds, fractions cut off; None for what is none."""
-    found = member(members, name, float)
-    return int(found) if found is not None and is_moment(int(found)) else None
+    found = whole(member(members, name, float))
+    return found if is_moment(found) else None
+
+
+def whole(value: object) -> object:
+    """A time with fractions as whole seconds; anything else as it is."""
+    return int(value) if isinstance(value, float) and EARLIEST <= value < LATEST else value
 
 
 def payload_of(members: Members) -> bytes:

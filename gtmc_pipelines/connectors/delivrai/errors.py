@@ -1,6 +1,7 @@
 """Delivr.ai's errors as data: status and error word to leaf of the error tree, sentence and next step.
 
-Nothing of the vendor's text gets into our sentences: only words of the table are looked for in it.
+Nothing of the vendor's text gets into our sentences: only words of the table are looked for in it. Words and statuses
+are those of the vendor's own client (delivr-sdk 2.2.0); no page of Delivr.ai's lists them, nor plans and limits.
 """
 
 from __future__ import annotations

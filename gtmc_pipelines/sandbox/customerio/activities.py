@@ -31,6 +31,7 @@ _TYPES = (
     "clicked_email",
     "opened_push",
 )
+_PLATFORMS = ("ios", "android")
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
@@ -66,14 +67,17 @@ class Activities:
         return int(chosen) if chosen is not None else (roll(self.key, index) >> 30) % max(1, self.people.base)
 
     def record(self, index: int) -> dict[str, Any]:
-        """An activity as `/activities` words it: exactly these keys; an event's name is inside `data`."""
+        """An activity as `/activities` words it: exactly these keys; an event's name is inside `data`.
+
+        `delivery_type` is one of the published ones (ios, android, email, phone), and there for deliveries only.
+        """
         dice, patch = roll(self.key, index), self.patches.get(index, {})
         kind = patch.get("type") or _TYPES[dice % len(_TYPES)]
         identifiers = self.people.identifiers(self.person_of(index))
         is_message = kind.endswith(("_email", "_push"))
         data = patch.get("data") or self._data(kind, dice)
         delivery = self._delivery(dice) if is_message else ""
-        return {
+        told = {
             "id": self.id_of(index),
             "type": kind,
             "timestamp": self.timeline.time_of(index),
@@ -81,8 +85,10 @@ class Activities:
             "customer_identifiers": identifiers,
             "data": {"delivery_id": delivery, **data} if is_message else data,
             "delivery_id": delivery,
-            "delivery_type": kind.rpartition("_")[2] if is_message else "",
         }
+        if is_message:
+            told["delivery_type"] = "email" if kind.endswith("_email") else _PLATFORMS[(dice >> 40) % 2]
+        return told
 
     def create(self, stamp: int, patch: dict[str, Any], index: int | None = None) -> int:
         """An activity at `stamp`."""

@@ -56,7 +56,7 @@ class Messages:
         return int(chosen) if chosen is not None else (roll(self.key, index) >> 33) % max(1, self.people.base)
 
     def record(self, index: int) -> dict[str, Any]:
-        """A delivery as `/messages` words it."""
+        """A delivery as `/messages` words it: ids of the action and the content are left out where there are none."""
         dice, created, patch = roll(self.key, index), self.timeline.time_of(index), self.patches.get(index, {})
         kind = patch.get("type") or _TYPES[dice % len(_TYPES)]
         identifiers = self.people.identifiers(self.person_of(index))
@@ -64,7 +64,7 @@ class Messages:
         is_failed = any(name in metrics for name in ("bounced", "failed", "dropped"))
         campaign = 10 + (dice >> 50) % 6
         is_newsletter = (dice >> 55) % 4 == 0
-        return {
+        told = {
             "id": self.id_of(index),
             "deduplicate_id": f"{self.id_of(index)}:{max(metrics.values())}",
             "created": created,
@@ -76,15 +76,15 @@ class Messages:
             "metrics": metrics,
             "failure_message": "550 5.1.1 mailbox unavailable" if is_failed else None,
             "campaign_id": None if is_newsletter else campaign,
-            "action_id": None if is_newsletter else campaign * 8,
-            "parent_action_id": None,
             "newsletter_id": campaign + 100 if is_newsletter else None,
-            "content_id": campaign + 900 if is_newsletter else None,
             "broadcast_id": None,
+            "transactional_message_id": None,
             "trigger_event_id": None,
             "message_template_id": 40 + campaign,
+            "msg_template_id": 40 + campaign,
             "forgotten": False,
         }
+        return told | ({"content_id": campaign + 900} if is_newsletter else {"action_id": campaign * 8})
 
     def create(self, stamp: int, patch: dict[str, Any], index: int | None = None) -> int:
         """A delivery made at `stamp`; sent at once unless the patch names its metrics."""

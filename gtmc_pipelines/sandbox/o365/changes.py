@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gtmc_pipelines.sandbox.o365.people import People
-from gtmc_pipelines.sandbox.o365.store import FOLDERS, Copy, Store
+from gtmc_pipelines.sandbox.o365.store import FOLDERS, READ_FLAG, Copy, Store
 from gtmc_pipelines.sandbox.options import SandboxMisuse
 from gtmc_pipelines.sandbox.vendor import Mutation
 
@@ -60,7 +60,7 @@ def _change(store: Store, copy: Copy, mutation: Mutation) -> None:
     else:
         patch.is_read = bool(fields.get("isRead", not patch.is_read))
         patch.modified_ms = mutation.stamp_ms
-        store.note(copy, store.folder_of(copy), "upsert")
+        store.note(copy, store.folder_of(copy), READ_FLAG)
 
 
 def _named(store: Store, mutation: Mutation) -> list[Copy]:

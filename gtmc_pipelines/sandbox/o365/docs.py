@@ -37,7 +37,8 @@ twenty sixty days older. Some have copies in two mailboxes, with one internetMes
 ### Mutations
 
 `object` is Message or User. Message: `create` (fields `mailbox`: user id, principal name or number; `from`, `to`, `cc`:
-addresses; `folder`), `update` (marks read or unread; with `folder` it is moved, and leaves with `reason`, default
+addresses; `folder`), `update` (marks read or unread: every other one is then told with `id`, `isRead` and
+`parentFolderId` alone, whatever was selected; with `folder` it is moved, and leaves with `reason`, default
 `changed`), `delete` and `purge` (gone for good; with `"only": "direct"`, mails of one user with one person of a
 suggested domain), `undelete`. User: `update` of accountEnabled, displayName, jobTitle; `delete` (out of the
 directory, mailbox and all; without ids the last one with a mailbox) and `undelete`.

@@ -117,8 +117,8 @@ class MailPages:
         items, rest = deliver(store, now, min(prefer.page_size or top or DEFAULT_PAGE, MOST_PAGE))
         copies: list[Copy] = [(one.mailbox, one.number) if isinstance(one, Change) else one for one in items]
 
-        def words(copy: Copy) -> Mapping[str, Any]:
-            return selected(message_json(store, copy, immutable=prefer.immutable), now.names)
+        def words(copy: Copy, names: tuple[str, ...]) -> Mapping[str, Any]:
+            return selected(message_json(store, copy, immutable=prefer.immutable), names)
 
         document = self._head(request)
         document["value"] = [item_json(store, one, now.names, words) for one in items]

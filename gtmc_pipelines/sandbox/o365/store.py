@@ -24,15 +24,23 @@ Copy = tuple[int, int]
 """A copy of a mail: mailbox and mail number."""
 
 
+READ_FLAG = "read"
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One line of the log. `kind`: upsert, or the reason of a removal (deleted, changed)."""
+    """One line of the log. `kind`: upsert, read (nothing but the flag), or a removal's reason (deleted, changed)."""
 
     seq: int
     mailbox: int
     folder: str
     number: int
     kind: str
+
+    @property
+    def is_removal(self) -> bool:
+        """Whether the message has left the folder."""
+        return self.kind not in ("upsert", READ_FLAG)
 
 
 @dataclass(slots=True)
