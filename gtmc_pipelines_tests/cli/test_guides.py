@@ -147,3 +147,4 @@ def test_the_readmes_salesforce_section_works_to_the_letter(at_the_desk: Path, m
     (sync,) = json.loads(_type("gtmc syncs list --tenant northwind --json"))
     assert sync["outcome"] == "completed"
     assert sync["created"]
+    assert "removed" in _type("gtmc tenants remove northwind --yes")
