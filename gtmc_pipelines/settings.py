@@ -12,11 +12,13 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import unquote, urlsplit
 
 import psutil
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from gtmc_pipelines.model.database_urls import HOW_TO_WRITE, is_unambiguous
 from gtmc_pipelines.model.errors import Misuse
 
 CALLBACK_URL = "http://localhost:8400/callback"
@@ -24,7 +26,6 @@ CALLBACK_URL = "http://localhost:8400/callback"
 
 _HEX_KEY = re.compile(r"[0-9a-fA-F]{64}")
 _HOST_PORT = re.compile(r"[^\s/:,@]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}")
-_POSTGRES_URL = re.compile(r"postgres(ql)?(\+\w+)?://\S+")
 _PROXY_URL = re.compile(
     r"http://((?:[^\s:/@%]|%[0-9a-fA-F]{2})+(:(?:[^\s:/@%]|%[0-9a-fA-F]{2})*)?@)?"
     r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}/?"
@@ -52,7 +53,7 @@ class StackFile(PydanticBaseSettingsSource):
         found: dict[str, Any] = dict(stack.get("environment", {}))
         key_file = stack.get("encryption_key_file")
         if key_file and "GTMC_DATABASE_URL" not in self.current_state:  # never for a database of the user's own
-            found["CONNECTOR_ENCRYPTION_KEY"] = Path(key_file).read_text().strip()
+            found["CONNECTOR_ENCRYPTION_KEY"] = Path(key_file).read_text(encoding="utf-8-sig").strip()
         if secrets_file := stack.get("secrets_file"):
             found |= json.loads(Path(secrets_file).read_text())
         return found
@@ -86,11 +87,17 @@ class Settings(BaseSettings):
         "GTMC_HOME", Path(".gtmc"), description="Folder of the embedded stack: data, logs, addresses"
     )
 
-    database_url: str | None = _variable("GTMC_DATABASE_URL", description="PostgreSQL of the platform; unset: embedded")
-    owner_database_url: str | None = _variable(
-        "GTMC_OWNER_DATABASE_URL", description="Login that owns the schema, for `gtmc migrate`; unset: the one above"
+    database_url: str | None = _variable(
+        "GTMC_DATABASE_URL", repr=False, description="PostgreSQL of the platform; unset: embedded"
     )
-    dagster_pg_url: str | None = _variable("DAGSTER_PG_URL", description="Dagster's storage, postgresql+psycopg2://…")
+    owner_database_url: str | None = _variable(
+        "GTMC_OWNER_DATABASE_URL",
+        repr=False,
+        description="Login that owns the schema, for `gtmc migrate`; unset: the one above",
+    )
+    dagster_pg_url: str | None = _variable(
+        "DAGSTER_PG_URL", repr=False, description="Dagster's storage, postgresql+psycopg2://…"
+    )
     temporal_address: str | None = _variable("TEMPORAL_ADDRESS", description="Temporal host:port; unset: embedded")
     temporal_namespace: str = _variable("TEMPORAL_NAMESPACE", "default", description="Temporal namespace")
     temporal_ui_url: str | None = _variable("GTMC_TEMPORAL_UI_URL", description="Base URL for links to workflows")
@@ -178,9 +185,12 @@ class Settings(BaseSettings):
     @field_validator("encryption_key")
     @classmethod
     def _sixty_four_hex_characters(cls, key: SecretStr | None) -> SecretStr | None:
-        if key is not None and not _HEX_KEY.fullmatch(key.get_secret_value()):
+        if key is None:
+            return None
+        text = key.get_secret_value().strip("\ufeff \t\r\n")  # what a file written on Windows brings along
+        if not _HEX_KEY.fullmatch(text):
             raise ValueError("must be exactly 64 hex characters (32 bytes); make one with: gtmc keys generate")
-        return key
+        return SecretStr(text)
 
     @field_validator("retired_keys")
     @classmethod
@@ -194,8 +204,8 @@ class Settings(BaseSettings):
     @field_validator("database_url", "owner_database_url", "dagster_pg_url")
     @classmethod
     def _a_postgres_url(cls, url: str | None) -> str | None:
-        if url is not None and not _POSTGRES_URL.fullmatch(url):
-            raise ValueError("must look like postgresql://user:password@host:port/database")
+        if url is not None and not is_unambiguous(url):
+            raise ValueError(HOW_TO_WRITE)
         return url
 
     @field_validator("temporal_address", "sandbox_hosts")
@@ -231,6 +241,8 @@ class Settings(BaseSettings):
     def _an_address_for_browsers(cls, url: str | None) -> str | None:
         if url is not None and not _WEB_URL.fullmatch(url):
             raise ValueError("must begin with http:// or https://")
+        if url is not None and "@" in url:
+            raise ValueError("must hold no user name and no password: it is shown in links and messages")
         return url
 
     @field_validator("alert_webhook_url")
@@ -258,6 +270,17 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Explicit arguments, then the environment, then the running stack's own file."""
         return init_settings, env_settings, StackFile(settings_cls)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Every secret value these settings hold, passwords inside URLs too: for whoever masks texts."""
+        held = [value.get_secret_value() for value in dict(self).values() if isinstance(value, SecretStr)]
+        held += [key.strip() for one in held if "," in one for key in one.split(",")]
+        urls = (self.database_url, self.owner_database_url, self.dagster_pg_url)
+        for url in (*urls, self.http_proxy.get_secret_value() if self.http_proxy else None):
+            password = urlsplit(url or "").password
+            held += [password, unquote(password)] if password else []
+        return tuple(held)
 
     @property
     def allowed_sandbox_hosts(self) -> frozenset[str]:

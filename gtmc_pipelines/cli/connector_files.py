@@ -17,10 +17,13 @@ from gtmc_pipelines.cli.declared.planning import Step, plan_of
 from gtmc_pipelines.cli.declared.positions import Fault, Source
 from gtmc_pipelines.cli.declared.reading import Reading
 from gtmc_pipelines.cli.opening import opened
+from gtmc_pipelines.cli.text_files import read_text
 from gtmc_pipelines.model.errors import Misuse
 from gtmc_pipelines.settings import Settings
 from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines.storage.tenants import list_tenants, require_tenant
+
+_LARGEST_FILE = 10_000_000  # characters
 
 _COLUMNS = ("tenant", "connector", "action", "changes")
 
@@ -113,9 +116,7 @@ def _say_what_is_next(work: list[Step]) -> None:
 
 
 def _text(file: Path) -> str:
-    if str(file) == "-":
-        return sys.stdin.read()
     try:
-        return file.read_text(encoding="utf-8")
+        return read_text(file, _LARGEST_FILE)
     except (OSError, UnicodeDecodeError):
         raise Misuse("file_unreadable", f"The file {str(file)!r} can't be read as text.") from None

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import getpass
-import sys
 from pathlib import Path
 
+from gtmc_pipelines.cli.text_files import read_text
 from gtmc_pipelines.connectors.login import KeyLogin
 from gtmc_pipelines.model.errors import Misuse
 from gtmc_pipelines.vault.secret import Secret
@@ -40,11 +40,8 @@ def _prompt(name: str, login: KeyLogin) -> str:
 
 
 def _text(key_file: Path) -> str:
-    if str(key_file) == "-":
-        return sys.stdin.read(_LONGEST)
     try:
-        with key_file.open(encoding="utf-8") as file:
-            return file.read(_LONGEST)
+        return read_text(key_file, _LONGEST)
     except (OSError, UnicodeDecodeError):
         raise Misuse(
             "key_file_unreadable",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from gtmc_pipelines.cli.text_files import read_text
 from gtmc_pipelines.mapping.entry import MappingEntry
 from gtmc_pipelines.mapping.validate import Problem, validate
 from gtmc_pipelines.model.entities import Entity
@@ -38,13 +38,9 @@ def read_mapping(file: Path, entity: Entity, streams: Sequence[str]) -> tuple[Ma
 
 def _text(file: Path) -> str:
     try:
-        if str(file) == "-":
-            text = sys.stdin.read(LARGEST_FILE + 1)
-        else:
-            with file.open(encoding="utf-8") as source:
-                text = source.read(LARGEST_FILE + 1)
+        text = read_text(file, LARGEST_FILE + 1)
     except (OSError, UnicodeDecodeError) as error:
-        cause = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        cause = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8 or UTF-16"
         raise Misuse("mapping_file_unreadable", f"The mapping can't be read from {file}: {cause}.") from None
     if len(text) > LARGEST_FILE:
         raise Misuse("mapping_file_too_large", f"The mapping is larger than {LARGEST_FILE:,} characters.")

@@ -4,12 +4,12 @@
 
 import http.client
 import json
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import dagster as dg
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SECONDS_TO_ANSWER = 10.0
 _LINES = 20
+_PLAIN_HOST = re.compile(r"https?://([\w.-]+)(?::\d{1,5})?(?=[/?#]|\Z)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +159,7 @@ def post(url: str, text: str, proxy: str = "") -> None:
 
     Raises Misuse when the webhook doesn't take it; the address itself is a secret.
     """
-    parts, proxies = urlsplit(url), {"https": proxy} if proxy else {}
+    proxies = {"https": proxy} if proxy else {}
     request = urllib.request.Request(  # noqa: S310 - settings allow http and https only
         url, json.dumps({"text": text}).encode(), {"Content-Type": "application/json"}, method="POST"
     )
@@ -173,9 +174,15 @@ def post(url: str, text: str, proxy: str = "") -> None:
         answered = f"did not answer ({type(error).__name__})"
     raise Misuse(
         "webhook_refused",
-        f"The alert webhook at {parts.hostname} {answered}.",
+        f"The alert webhook{_named(url)} {answered}.",
         next_step="The news is kept and posted as soon as it does. Check GTMC_ALERT_WEBHOOK_URL.",
     ) from None
+
+
+def _named(url: str) -> str:
+    """Where a message may say it is: nowhere, when what looks like its host may be a password's tail."""
+    host = _PLAIN_HOST.match(url)
+    return f" at {host[1]}" if host and "@" not in url else ""
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

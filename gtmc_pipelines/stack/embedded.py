@@ -89,7 +89,7 @@ class Stack:
         try:
             key_file = key_file_for(self.settings, self.home)
             if key_file is not None:
-                self._key = {"CONNECTOR_ENCRYPTION_KEY": key_file.read_text().strip()}
+                self._key = {"CONNECTOR_ENCRYPTION_KEY": key_file.read_text(encoding="utf-8-sig").strip()}
             run_steps(self._steps(), on_progress, is_cancelled)
             self._describe()
             self._state.write(self.environment, self.addresses, key_file)

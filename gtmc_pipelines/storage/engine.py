@@ -16,6 +16,7 @@ from sqlalchemy import URL, Connection, PoolProxiedConnection, QueuePool, create
 from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from gtmc_pipelines.model.database_urls import HOW_TO_WRITE, is_unambiguous
 from gtmc_pipelines.model.errors import Misuse, Retry
 from gtmc_pipelines.storage.staging import leave_session, prepare_session
 
@@ -154,23 +155,21 @@ def begin_tenant(connection: psycopg.Connection[Any], tenant_id: str) -> None:
 def database_url(text: str) -> URL:
     """`text` as an SQLAlchemy URL for psycopg 3; `postgres://` and `postgresql://` are understood.
 
-    Raises Misuse `bad_database_url` without repeating the text, which may hold a password.
+    Raises Misuse `bad_database_url` without repeating any of the text: where its password ends is the question.
     """
     try:
         url = make_url(text)
-    except ArgumentError:
-        raise Misuse(
-            "bad_database_url",
-            "The database URL can't be parsed.",
-            next_step="Set GTMC_DATABASE_URL to postgresql://user:password@host:port/database.",
-        ) from None
+    except (ArgumentError, ValueError):
+        raise _unreadable("can't be parsed") from None
     if url.get_backend_name() not in {"postgres", "postgresql"}:
-        raise Misuse(
-            "bad_database_url",
-            f"The database URL names {url.get_backend_name()!r}; only PostgreSQL is supported.",
-            next_step="Set GTMC_DATABASE_URL to postgresql://user:password@host:port/database.",
-        )
+        raise _unreadable("names another database than PostgreSQL, the only one supported")
+    if not is_unambiguous(text):
+        raise _unreadable("can be read in more than one way")
     return url.set(drivername="postgresql+psycopg")
+
+
+def _unreadable(why: str) -> Misuse:
+    return Misuse("bad_database_url", f"The database URL {why}.", next_step=f"GTMC_DATABASE_URL {HOW_TO_WRITE}.")
 
 
 def place_of(url: URL) -> str:

@@ -25,11 +25,20 @@ _NAMES = (
     "access_token|refresh_token|id_token|client_secret|code_verifier|client_assertion|assertion|api_?key|x-api-key"
     "|password|passwd|secret|sessionid|session_id|authorization"
 )
+_LOGIN = r"\b(?:\w{2,20}:/|postgres\w*:|https?:)/[^\s:/\[]{0,100}"
+"""A URL up to the colon behind a user name, or behind a host."""
+_PORT = r"\d{1,5}(?:[/?#\s\"',;).]|$)"
 _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?i)\b(bearer|basic|oauth|token)(\s+)[\w.!~+/=-]{8,}"), rf"\1\2{DOTS}"),
+    (re.compile(rf"(?i)((?:{_NAMES})[\"']?\s*[=:]\s*)([\"'])(?:\\.|(?!\2).){{1,2000}}\2"), rf"\1\2{DOTS}\2"),
+    (re.compile(r"(?i)(\b(?:password|passwd|client_secret)=)(?![\"'])[^\s&]+"), rf"\1{DOTS}"),
     (re.compile(rf"(?i)((?:{_NAMES})[\"']?\s*[=:]\s*[\"']?)(?!(?:bearer|basic)\s)[^\s&\"',;}}]+"), rf"\1{DOTS}"),
     (re.compile(r"(?i)([?&](?:code|state|sig|sid)=)[^\s&\"']+"), rf"\1{DOTS}"),
-    (re.compile(r"(\w{2,20}://[^\s:/@]{1,100}:)[^\s@/]{1,200}@"), rf"\1{DOTS}@"),
+    # To the last @ of the line, or of the word where a port may stand: passwords hold characters nobody wrote as %40.
+    (re.compile(rf"({_LOGIN}:)(?!{_PORT})[^\n]{{1,2000}}@"), rf"\1{DOTS}@"),
+    (re.compile(rf"({_LOGIN}:)\S{{1,2000}}@"), rf"\1{DOTS}@"),
+    (re.compile(rf"({_LOGIN}:)(?!{_PORT})[^\s{DOTS[0]}]\S*"), rf"\1{DOTS}"),
+    (re.compile(r"(https?://)[^\s:/@]{1,500}@"), rf"\1{DOTS}@"),
     (re.compile(r"\beyJ[\w-]{8,}\.[\w-]{4,}(?:\.[\w-]*)?"), DOTS),
     (re.compile(r"\b00D\w{12,15}![\w.]{20,}"), DOTS),
     (re.compile(r"\bgtmc2\.[0-9a-f]{8}\.[\w-]{20,}"), DOTS),

@@ -48,7 +48,7 @@ def run_worker(settings: Settings, *, concurrency: int | None = None, on_ready: 
     `on_ready` is given one line once polling has begun. Raises Misuse when Temporal, PostgreSQL or
     the encryption key is missing.
     """
-    redactor = Redactor()
+    redactor = Redactor(settings.secrets)
     set_up_logging(settings.log_level, redactor)
     sys.setswitchinterval(_SWITCH_SECONDS)
     _share_memory_between_threads()

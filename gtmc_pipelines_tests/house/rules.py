@@ -78,7 +78,7 @@ ROOMS = (
         ),
         "cli is the top of the stairs, and reaches Dagster through defs.launch only.",
     ),
-    Room("settings", ("model.errors",), "settings are read before anything else exists."),
+    Room("settings", ("model.errors", "model.database_urls"), "settings are read before anything else exists."),
     Room("definitions", ("defs", "settings"), "definitions composes what defs defines."),
 )
 """Every room; a module may always import its own."""

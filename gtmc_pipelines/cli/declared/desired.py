@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gtmc_pipelines.cli.text_files import read_text
 from gtmc_pipelines.model.connector_types import ConnectorType
 from gtmc_pipelines.model.entities import Entity
 from gtmc_pipelines.settings import environment_secret
@@ -75,7 +76,6 @@ class Desired:
 
 def _first(file: Path) -> str:
     try:
-        with file.open(encoding="utf-8") as opened:
-            return opened.read(_LONGEST)
+        return read_text(file, _LONGEST)
     except (OSError, UnicodeDecodeError):
         return ""
