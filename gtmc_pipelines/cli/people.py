@@ -16,7 +16,7 @@ from gtmc_pipelines.model.errors import Misuse
 from gtmc_pipelines.storage import leases
 from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines.storage.person_erasure import Progress, erase_person
-from gtmc_pipelines.storage.person_search import Person, find_person, identify, plain_address
+from gtmc_pipelines.storage.person_search import Person, address_of, find_person, identify, looked_for
 from gtmc_pipelines.storage.tagged_addresses import find_tagged
 from gtmc_pipelines.storage.tenants import require_tenant
 from gtmc_pipelines.workflows.composition import key_ring
@@ -77,15 +77,18 @@ def erase(
         counts = erase_person(database, ring, tenant, person, actor=cli_actor(), progress=progress(as_json))
         left, tagged = find_person(database, tenant, person), find_tagged(database, tenant, person.email)
     if as_json:
-        emit_json({"tenant": tenant, "erased": counts, "left": left, "tagged": tagged})
+        emit_json(
+            {"tenant": tenant, "erased": counts, "left": left, "tagged": tagged, "looked_for": looked_for(person)}
+        )
     else:
         emit([{"table": name, "rows": number} for name, number in counts.items()], ("table", "rows"), as_json=False)
-        console.print(f"Proof: {sum(left.values())} mentions left in any text or jsonb column.", highlight=False)
+        console.print(f"Proof: {sum(left.values()):,} mentions left in any text or jsonb column.", highlight=False)
+        console.print(f"  Looked for: {looked_for(person)}.", highlight=False, soft_wrap=True)
         _tell_tagged(tagged, "Not erased")
     if left:
         raise Misuse(
             "person_not_erased",
-            f"The person is still mentioned in: {', '.join(left)}.",
+            f"Mentions of the person that are left: {sum(left.values()):,}, in {', '.join(left)}.",
             next_step="Change these by hand (a connector's options, an administrator's own log), and run it again.",
         )
 
@@ -125,7 +128,7 @@ def progress(is_quiet: bool) -> Progress:
 def _identified(database: Database, tenant: str, email: str, external_ids: list[str] | None) -> Person:
     require_tenant(database, tenant)
     with database.tenant(tenant) as handle:
-        return identify(handle, tenant, plain_address(email), _by_source(external_ids or []))
+        return identify(handle, tenant, address_of(email), _by_source(external_ids or []))
 
 
 def _by_source(external_ids: list[str]) -> Mapping[str, frozenset[str]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 # Default_Ignorable_Code_Point of the Unicode standard (DerivedCoreProperties.txt), interlinear marks, and controls.
 INVISIBLE_CHARACTERS = (
@@ -48,3 +48,22 @@ def folded(text: str) -> str:
     composed = unicodedata.normalize("NFKC", visible(text)).lower()
     composed = visible(unicodedata.normalize("NFKC", composed))
     return unicodedata.normalize("NFKC", composed.replace("i\u0307", "i").replace("ς", "σ"))
+
+
+def pieces(text: str) -> Iterator[tuple[str, str]]:
+    """The text in pieces that fold each for itself, and how: where something folded stands in the text as written.
+
+    A letter is one piece with its accents and with what can't be seen behind it.
+    """
+    start = 0
+    for at, character in enumerate(text):
+        if at > start and not _goes_on(character):
+            yield text[start:at], folded(text[start:at])
+            start = at
+    if text:
+        yield text[start:], folded(text[start:])
+
+
+def _goes_on(character: str) -> bool:
+    is_jamo = "\u1160" <= character <= "\u11ff"  # vowels and finals of a Korean syllable compose with what precedes
+    return is_jamo or unicodedata.combining(character) > 0 or _INVISIBLE.match(character) is not None

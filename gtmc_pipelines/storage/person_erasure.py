@@ -29,18 +29,19 @@ Progress = Callable[[str, int], None]
 
 # Rows that are the person's own: no other person is lost with them. A meeting's are shared.
 _OWN = {
-    Entity.ACTIVITY: "(lower(trim(person_external_id)) = %(email)s"
-    " OR source || ':' || person_external_id = ANY (%(keys)s::text[]))",
-    Entity.INTENT_SIGNAL: "(lower(trim(person_email)) = %(email)s OR source || ':' || person_id = ANY (%(keys)s))",
-    Entity.PERSON: "(lower(trim(email)) = %(email)s OR source || ':' || external_id = ANY (%(keys)s::text[]))",
+    Entity.ACTIVITY: ("person_external_id", "person_external_id"),
+    Entity.INTENT_SIGNAL: ("person_email", "person_id"),
+    Entity.PERSON: ("email", "external_id"),
 }
+"""The columns with the person's address and with the vendor's id of them."""
 _FORGOTTEN = ("dead_letters", "sweep_marks", "failed_values", "planned_records")
 _STREAMS = [stream for streams in STREAMS.values() for stream in streams]
 _SHARED_SOURCES = sorted({s.connector.value for s in _STREAMS if s.entities[0] is Entity.MEETING})
 
 _OWN_ROWS = """
 SELECT id, source, external_id FROM {table}
- WHERE tenant_id = %(tenant)s AND source <> ALL (%(shared)s) AND {own} LIMIT %(limit)s
+ WHERE tenant_id = %(tenant)s AND source <> ALL (%(shared)s)
+   AND ({is_theirs} OR source || ':' || {id} = ANY (%(keys)s::text[])) LIMIT %(limit)s
 """
 _UNLIST = """
 DELETE FROM {table} WHERE tenant_id = %(tenant)s AND stream = %(stream)s AND external_id = ANY (%(ids)s)
@@ -111,7 +112,11 @@ class _Erasure:
     def _until_done(self, entity: Entity) -> None:
         """Delete a table's own rows and the raw records they were made of."""
         table = ENTITIES[entity].table
-        statement = sql.SQL(_OWN_ROWS).format(table=sql.Identifier(table), own=sql.SQL(_OWN[entity]))
+        address, own_id = _OWN[entity]
+        (column,) = (each for each in self._columns[table] if each.column == address)
+        statement = sql.SQL(_OWN_ROWS).format(
+            table=sql.Identifier(table), is_theirs=column.mentions, id=sql.Identifier(own_id)
+        )
         while True:
             with self._database.tenant(self._tenant_id) as handle:
                 found = rows(handle, statement, self._values)

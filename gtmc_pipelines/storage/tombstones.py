@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
+from gtmc_pipelines.model.addresses import written_forms
 from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines.storage.statements import Handle, row, rows, run
 from gtmc_pipelines.vault.erasure import Marks
@@ -36,9 +37,13 @@ class Tombstones:
     def marks(self, source: str) -> Marks:
         """How to recognise any of them in what this vendor delivers."""
         return Marks(
-            is_address=lambda address: "@" in address and self.pseudonyms.of_email(address) in self.hashes,
+            is_address=self.is_address,
             is_id=lru_cache(_REMEMBERED)(lambda text: self.is_id(source, text)),
         )
+
+    def is_address(self, address: str) -> bool:
+        """Whether a plain address is that of an erased person; those erased before had their host as it was typed."""
+        return "@" in address and any(self.pseudonyms.of_email(f) in self.hashes for f in written_forms(address))
 
     def is_id(self, source: str, external_id: str) -> bool:
         """Whether this vendor's id is that of an erased person."""

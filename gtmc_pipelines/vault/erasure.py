@@ -9,10 +9,16 @@ from __future__ import annotations
 import json
 import re
 import uuid
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 from urllib.parse import unquote
+
+from gtmc_pipelines.model.addresses import plain_address
+from gtmc_pipelines.model.domains import plain_host
+from gtmc_pipelines.model.text_forms import folded, pieces
 
 ERASED = "[erased]"
 MIN_ID_CHARACTERS = 6
@@ -20,6 +26,8 @@ MIN_ID_CHARACTERS = 6
 
 ADDRESS = re.compile(r"[\w.+'-]{1,128}@[^\W_][\w-]{0,63}(?:\.[^\W_](?:[^\W_]|-){0,62}){1,8}")
 
+_ADDRESS_KEYS = frozenset({"email", "emailaddress", "email_address", "address", "mail"})
+_LONGEST_VALUE = 1_000  # characters; what is longer is a text
 _NAME_KEYS = frozenset({"name", "display_name", "displayname", "full_name", "fullname"})
 _NAME_CHARACTERS = 3
 _NUMBER = uuid.uuid4().hex  # stands around a decimal's own digits while a document is taken apart
@@ -28,14 +36,23 @@ _MARKED = re.compile(f'"{_NUMBER}([^"]*){_NUMBER}"')
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """How a person is recognised: `is_address` is given one address in lower case, `is_id` one whole value."""
+    """How a person is recognised: `is_address` is given one address in plain form, `is_id` one whole value.
+
+    Texts are read as the eye reads them: letter case, full-width and composed letters, characters nobody
+    sees, and a host's Punycode make no difference.
+    """
 
     is_address: Callable[[str], bool]
     is_id: Callable[[str], bool]
 
     def is_whole(self, text: str) -> bool:
-        """Whether a value is the person: their address or their id, and nothing else."""
-        return self.is_address(text.strip().lower()) or (len(text) >= MIN_ID_CHARACTERS and self.is_id(text))
+        """Whether a value is the person: their address, a name beside it at most, or their id, and nothing else."""
+        if len(text) >= MIN_ID_CHARACTERS and self.is_id(text):
+            return True
+        if len(text) > _LONGEST_VALUE or not _may_hold_address(text):
+            return False
+        seen = folded(text).strip()
+        return self._is_theirs(plain_address(text) or seen) and len(ADDRESS.findall(seen)) <= 1
 
     def is_in(self, text: str) -> bool:
         """Whether a text mentions the person."""
@@ -45,13 +62,28 @@ class Marks:
         """The text with their address blotted out; all of it when the address is also hidden in an URL's escapes."""
         if self.is_whole(text):
             return ERASED
-        masked = ADDRESS.sub(lambda m: ERASED if self._is_theirs(m[0]) else m[0], text)
+        if not _may_hold_address(text):
+            return text
+        masked = self._without_address(text)
         return ERASED if self.is_in(masked) else masked
+
+    def _without_address(self, text: str) -> str:
+        if text.isascii() and ADDRESS.search(text):
+            return ADDRESS.sub(lambda m: ERASED if self._is_theirs(m[0]) else m[0], text)
+        parts = list(pieces(text))
+        ends = list(accumulate(len(seen) for _, seen in parts))
+        kept, after = [], 0
+        for found in ADDRESS.finditer("".join(seen for _, seen in parts)):
+            if self._is_theirs(found[0]):
+                first, last = bisect_right(ends, found.start()), bisect_right(ends, found.end() - 1)
+                kept += [*(written for written, _ in parts[after:first]), ERASED]
+                after = last + 1
+        return "".join([*kept, *(written for written, _ in parts[after:])])
 
     def _is_theirs(self, found: str) -> bool:
         found = found.lower()
         starts = [0, *(at + 1 for at, character in enumerate(found) if character == "'")]  # 'ann@x.com' in quotes
-        return any(self.is_address(found[start:]) for start in starts)
+        return any(self.is_address(_plain(found[start:])) for start in starts)
 
 
 def parsed(text: str) -> Any:
@@ -70,12 +102,15 @@ def mentions(document: Any, marks: Marks) -> bool:
 
 
 def is_about(document: Any, marks: Marks) -> bool:
-    """Whether a record is the person's own: an `email` of its own, or of its attributes, is theirs."""
+    """Whether a record is the person's own: an `email` of its own, or of its attributes, names them.
+
+    Who has two addresses in one field is erased by either.
+    """
     if not isinstance(document, dict):
         return False
     for fields in (document, document.get("attributes"), document.get("customer")):
         for key, value in fields.items() if isinstance(fields, dict) else ():
-            if key.lower() == "email" and isinstance(value, str) and marks.is_whole(value):
+            if key.lower() == "email" and isinstance(value, str) and marks.is_in(value):
                 return True
     return False
 
@@ -120,7 +155,11 @@ def _is_entry(item: Any, marks: Marks, names: frozenset[str]) -> bool:
 
 
 def _holds(fields: dict[str, Any], marks: Marks, names: frozenset[str]) -> bool:
-    return any(isinstance(value, str) and (value in names or marks.is_whole(value)) for value in fields.values())
+    return any(
+        isinstance(value, str)
+        and (value in names or marks.is_whole(value) or (key.lower() in _ADDRESS_KEYS and marks.is_in(value)))
+        for key, value in fields.items()
+    )
 
 
 def _names(value: Any, marks: Marks, *, is_top: bool = False) -> Iterator[str]:
@@ -148,7 +187,22 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _addresses(text: str) -> Iterator[str]:
-    if "@" in text:
-        yield from ADDRESS.findall(text)
-    if "%40" in text or "%2b" in text.lower():
-        yield from ADDRESS.findall(unquote(text))
+    """Every address in a text, folded."""
+    if not _may_hold_address(text):
+        return
+    seen = folded(text)
+    yield from ADDRESS.findall(seen)
+    if "%" in seen:
+        yield from ADDRESS.findall(folded(unquote(text)))
+
+
+def _may_hold_address(text: str) -> bool:
+    return "@" in text or "%40" in text or (not text.isascii() and ("\uff20" in text or "\ufe6b" in text))
+
+
+def _plain(address: str) -> str:
+    """A folded address with its host as DNS knows it."""
+    if address.isascii() and "xn--" not in address:
+        return address
+    local, _, host = address.rpartition("@")
+    return f"{local}@{plain_host(host) or host}"
