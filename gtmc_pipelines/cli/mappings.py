@@ -14,6 +14,7 @@ from gtmc_pipelines.cli.actor import acting_for, cli_actor
 from gtmc_pipelines.cli.console import AsJson, Tenant, console, emit, emit_json, errors
 from gtmc_pipelines.cli.mappings_apply import apply_mappings
 from gtmc_pipelines.cli.mappings_file import read_mapping
+from gtmc_pipelines.cli.mappings_legacy import LegacyChoice, move_over
 from gtmc_pipelines.cli.mappings_preview import Tally, preview
 from gtmc_pipelines.cli.mappings_scope import Scope, scope_of
 from gtmc_pipelines.cli.mappings_views import Mask, show_changes, show_entries, show_tally, shown_changes
@@ -44,19 +45,24 @@ def show(
     entity: Annotated[str | None, typer.Option("--entity", "-e", help="Only this entity.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the entries in force. With --entity, --json prints just the list that `set` takes."""
+    """Show the entries in force and where they come from. With --entity, --json prints just the list `set` takes."""
     with opened() as (_, database):
         scope = scope_of(database, tenant, connector)
     entities = scope.entities if entity is None else (scope.entity(entity),)
     if as_json and entity is not None:
+        trouble = scope.trouble(entities[0])
+        if trouble is not None:
+            raise trouble
         emit_json(scope.entries(entities[0]))
     elif as_json:
         emit_json([_as_json(scope, each) for each in entities])
     else:
         for each in entities:
-            whose = "own mapping" if scope.is_own(each) else "default mapping"
             version = f", version {scope.saved[each].version}" if each in scope.saved else ""
-            show_entries(each, scope.entries(each), f"{each}: {whose}{version}")
+            show_entries(each, scope.entries(each), f"{each}: {scope.origin(each)} mapping{version}")
+            trouble = scope.trouble(each)
+            if trouble is not None:
+                console.print(f"  {trouble}", highlight=False, markup=False, soft_wrap=True)
 
 
 @group.command("set")
@@ -97,6 +103,24 @@ def reset(tenant: Tenant, connector: Connector, entity: EntityName, by: By = Non
         _say_what_is_next(tenant, connector, kind)
     else:
         console.print(f"{kind} was mapped by the defaults already.", highlight=False)
+
+
+@group.command("import-legacy")
+def import_legacy(
+    tenant: Tenant,
+    connector: Connector,
+    discard: Annotated[bool, typer.Option("--discard", help="Take the legacy set away without saving it.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
+    by: By = None,
+    as_json: AsJson = False,
+) -> None:
+    """Move the legacy set of a connector (the column connectors.field_mappings) to its saved mappings.
+
+    Shows what is understood and what isn't; as long as anything isn't, nothing is moved. Rows stay as they are.
+    """
+    with opened() as (_, database):
+        scope = scope_of(database, tenant, connector)
+        move_over(database, scope, LegacyChoice(is_discard=discard, is_sure=yes, actor=acting_for(by)), as_json=as_json)
 
 
 @group.command("fields")
@@ -181,8 +205,14 @@ def _in_words(fields: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _as_json(scope: Scope, entity: Entity) -> dict[str, Any]:
-    is_own = scope.is_own(entity)
-    return {"entity": entity.value, "is_default": not is_own, "mappings": scope.entries(entity)}
+    origin, trouble = scope.origin(entity), scope.trouble(entity)
+    return {
+        "entity": entity.value,
+        "origin": origin,
+        "is_default": origin == "default",
+        "mappings": scope.entries(entity),
+        **({"error": str(trouble)} if trouble else {}),
+    }
 
 
 def _preview_as_json(tally: Tally, mask: Mask | None) -> dict[str, Any]:

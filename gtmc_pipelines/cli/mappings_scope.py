@@ -11,23 +11,26 @@ from gtmc_pipelines.connectors.registry import connector_of
 from gtmc_pipelines.mapping.compile import CompiledMapping, compile_mapping
 from gtmc_pipelines.mapping.entry import MappingEntry
 from gtmc_pipelines.model.catalog import Stream
-from gtmc_pipelines.model.entities import Entity
-from gtmc_pipelines.model.errors import Misuse
+from gtmc_pipelines.model.entities import MAPPABLE, Entity
+from gtmc_pipelines.model.errors import GtmcError, Misuse
 from gtmc_pipelines.storage.connectors import ConnectorRow, require_connector
 from gtmc_pipelines.storage.engine import Database
-from gtmc_pipelines.storage.mappings import StoredMapping, list_mappings
+from gtmc_pipelines.storage.mappings import StoredMapping
 from gtmc_pipelines.storage.tenants import require_tenant
-
-MAPPABLE = (Entity.ACCOUNT, Entity.PERSON, Entity.OPPORTUNITY, Entity.ACTIVITY)
-"""What users map; the other entities are fixed."""
+from gtmc_pipelines.workflows.mappings_in_force import MappingsInForce, Origin, mappings_in_force, not_understood
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """One connector and its mappings: `saved` by entity where some are stored."""
+    """One connector and its mappings in force."""
 
     row: ConnectorRow
-    saved: Mapping[Entity, StoredMapping]
+    mappings: MappingsInForce
+
+    @property
+    def saved(self) -> Mapping[Entity, StoredMapping]:
+        """Stored mappings by entity, where there are any."""
+        return self.mappings.saved
 
     @property
     def entities(self) -> tuple[Entity, ...]:
@@ -56,21 +59,32 @@ class Scope:
         """The connector's streams that feed an entity."""
         return [stream for stream in connector_of(self.row.type).streams if entity in stream.entities]
 
-    def is_own(self, entity: Entity) -> bool:
-        """True when somebody saved a mapping, False for the defaults."""
-        return entity in self.saved and not self.saved[entity].is_default
+    def origin(self, entity: Entity) -> Origin:
+        """Where the mapping of an entity comes from."""
+        return self.mappings.origin(entity)
+
+    def trouble(self, entity: Entity) -> GtmcError | None:
+        """Why a legacy mapping of an entity can't be used; None for every other."""
+        legacy = self.mappings.legacy
+        return not_understood(legacy, entity, self.row.tenant_id, self.row.type) if legacy else None
 
     def entries(self, entity: Entity) -> list[dict[str, Any]]:
-        """The documented objects in force: saved ones as they are stored, else the defaults."""
+        """The documented objects in force: as stored where saved, else the legacy set's or the defaults."""
         if entity in self.saved:
             stored: Sequence[Any] = self.saved[entity].entries  # other writers may have left anything in there
             return [dict(entry) if isinstance(entry, Mapping) else {"entry": entry} for entry in stored]
-        return [entry.as_dict() for entry in connector_of(self.row.type).default_mappings()[entity]]
+        return [entry.as_dict() for entry in self.mappings.unsaved(entity)]
 
     def compiled(
         self, entity: Entity, stream: Stream, entries: Sequence[MappingEntry] | None = None
     ) -> CompiledMapping:
-        """`entries`, or those in force, compiled for a stream. Raises Misuse for ones that can't be."""
+        """`entries`, or those in force, compiled for a stream.
+
+        Raises for ones that can't be: Misuse, or Broken for a legacy set's.
+        """
+        trouble = self.trouble(entity) if entries is None else None
+        if trouble is not None:
+            raise trouble
         try:
             wanted = [MappingEntry.of(entry) for entry in self.entries(entity)] if entries is None else entries
             return compile_mapping(entity, wanted, stream.name, stream.prefix_of(entity))
@@ -86,4 +100,4 @@ def scope_of(database: Database, tenant: str, connector: str) -> Scope:
     """The scope of a tenant's connector. Raises Misuse for a tenant or connector that doesn't exist."""
     require_tenant(database, tenant)
     row = require_connector(database, tenant, connector)
-    return Scope(row, list_mappings(database, tenant, row.id))
+    return Scope(row, mappings_in_force(database, connector_of(row.type), tenant, row.id))

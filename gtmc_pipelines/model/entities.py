@@ -17,6 +17,10 @@ class Entity(StrEnum):
     MEETING = "meeting"
 
 
+MAPPABLE = (Entity.ACCOUNT, Entity.PERSON, Entity.OPPORTUNITY, Entity.ACTIVITY)
+"""What users map; the other entities are fixed."""
+
+
 class Kind(StrEnum):
     """Column types a value is coerced to; the text of each is what PostgreSQL calls it."""
 

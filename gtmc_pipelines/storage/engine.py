@@ -1,7 +1,7 @@
 """The database as the other rooms see it: one pool, and transactions that know their tenant.
 
 Every session runs as `gtmc_app` from its first moment (a start-up option, so that even RESET ROLE
-comes back to it), in UTC, with ISO dates. The tenant is set per transaction; without it the
+comes back to it; each new session is asked), in UTC, with ISO dates. The tenant is set per transaction; without it the
 row-level policies show nothing.
 """
 
@@ -18,6 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from gtmc_pipelines.model.database_urls import HOW_TO_WRITE, is_unambiguous
 from gtmc_pipelines.model.errors import Misuse, Retry
+from gtmc_pipelines.storage import poolers
 from gtmc_pipelines.storage.staging import leave_session, prepare_session
 
 APP_ROLE = "gtmc_app"
@@ -47,6 +48,7 @@ class Database:
             hide_parameters=True,  # values in a traceback may be personal
             connect_args={"options": f"{_SESSION_OPTIONS} -c role={APP_ROLE}", "connect_timeout": _CONNECT_SECONDS},
         )
+        event.listen(self._engine, "connect", lambda connection, _record: self._require_setup(_driver(connection)))
         self._writing = QueuePool(
             cast(Any, self.raw_connection),  # SQLAlchemy's stubs want its own idea of a driver's connection
             pool_size=pool_size,
@@ -101,11 +103,19 @@ class Database:
         """A connection of its own, outside the pools; the caller closes it.
 
         Not autocommit, role `gtmc_app`, temporary tables allowed. Each transaction starts with
-        `begin_tenant`; without it every policy shows nothing.
+        `begin_tenant`; without it every policy shows nothing. Raises Misuse `database_pooler`.
         """
+        connection = self._connect()
+        self._require_setup(connection)
+        return connection
+
+    def _connect(self) -> psycopg.Connection[Any]:
         args, kwargs = self._engine.dialect.create_connect_args(self.url)
         options = {**kwargs, "options": f"{_SESSION_OPTIONS} -c role={APP_ROLE}", "connect_timeout": _CONNECT_SECONDS}
         return psycopg.connect(*args, **options)
+
+    def _require_setup(self, connection: psycopg.Connection[Any]) -> None:
+        poolers.require_setup(connection, place_of(self.url), APP_ROLE)
 
     def write_connection(self) -> PoolProxiedConnection:
         """The same kind, prepared for the write path and lent: `driver_connection` is psycopg's.
@@ -116,12 +126,14 @@ class Database:
         return self._writing.connect()
 
     def probe(self) -> None:
-        """Prove that the database answers, is migrated, and lets this login act as `gtmc_app`.
+        """Prove that PostgreSQL itself answers, is migrated, and lets this login act as `gtmc_app`.
 
-        Raises Misuse `database_unreachable` or `database_not_ready` otherwise.
+        Raises Misuse `database_unreachable`, `database_not_ready` or `database_pooler` otherwise.
         """
         try:
             with self._engine.connect() as connection:
+                driver = _driver(connection.connection.driver_connection)
+                poolers.require_own_session(driver, place_of(self.url), self._connect)
                 is_migrated = connection.exec_driver_sql(
                     "SELECT to_regclass('public.sweep_marks') IS NOT NULL"
                 ).scalar()
@@ -196,7 +208,17 @@ def _unavailable(url: URL, error: Exception) -> Retry:
     )
 
 
+def _driver(connection: Any) -> psycopg.Connection[Any]:
+    """psycopg's connection, as SQLAlchemy has it: itself, or in its adapter."""
+    driver = getattr(connection, "driver_connection", connection)
+    assert isinstance(driver, psycopg.Connection)
+    return driver
+
+
 def _refusal(url: URL, server_words: str) -> Misuse:
+    pooler = poolers.told_by(server_words, place_of(url))
+    if pooler is not None:
+        return pooler
     return _not_ready(url) if APP_ROLE in server_words else unreachable(url)
 
 

@@ -17,9 +17,10 @@ from gtmc_pipelines.cli.main import app
 from gtmc_pipelines.model.errors import GtmcError, Misuse
 from gtmc_pipelines.sandbox.options import SandboxOptions
 from gtmc_pipelines.sandbox.running import running
-from gtmc_pipelines.storage.connectors import list_connectors
+from gtmc_pipelines.storage.connectors import add_connector, list_connectors
 from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines.storage.o365 import get_config, set_domains
+from gtmc_pipelines.storage.statements import run
 from gtmc_pipelines.vault.keyring import generate_key_hex
 
 pytestmark = pytest.mark.services
@@ -117,6 +118,29 @@ def test_a_file_is_applied_after_its_plan_and_then_there_is_nothing_to_do(
     assert "Nothing to do" in again.stdout
     assert set(plan(file).values()) == {"unchanged"}
     assert {row.type.value: row.version for row in list_connectors(database, tenant)} == versions
+
+
+def test_a_legacy_set_is_exported_as_it_maps_and_only_its_own_mapping_is_applied_over_it(
+    file: Path, database: Database, tenant: str
+) -> None:
+    row = add_connector(database, tenant, "salesforce")
+    entry = {"sourceField": "Name", "targetField": "name", "transform": "trim"}
+    for document in ({"Account": [entry]}, {"account": ["words"]}):
+        with database.tenant(tenant) as handle:
+            values = {"id": row.id, "document": json.dumps(document)}
+            run(handle, "UPDATE connectors SET field_mappings = %(document)s::jsonb WHERE id = %(id)s", values)
+        written = runner.invoke(app, ["connectors", "export", "--tenant", tenant])
+        if written.exception is None:
+            shown = yaml.safe_load(written.stdout)["tenants"][tenant]["connectors"]["salesforce"]
+            assert shown["mappings"] == {"account": [entry]}
+            kept = apply(file, "--yes")
+            assert "gtmc mappings import-legacy" in fault(kept)
+            file.write_text(written.stdout)
+            assert plan(file) == {"salesforce": "unchanged"}
+        else:
+            assert "gtmc mappings import-legacy" in str(written.exception)
+    assert isinstance(written.exception, GtmcError)
+    assert written.exception.code == "bad_legacy_mapping"
 
 
 def test_what_is_exported_applies_without_a_change_and_holds_no_secret(

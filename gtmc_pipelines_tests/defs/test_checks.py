@@ -267,6 +267,18 @@ def test_a_field_a_tenant_mapped_itself_and_no_record_has_is_missing(scene: Chec
 
 
 @services
+def test_a_field_that_a_legacy_set_maps_and_no_record_has_is_missing(scene: CheckScene, database: Database) -> None:
+    with database.tenant(scene.tenant) as handle:
+        values = {"document": '{"person": {"firstName": "Nickname__c"}}', "id": scene.connector.id}
+        run(handle, "UPDATE connectors SET field_mappings = %(document)s::jsonb WHERE id = %(id)s", values)
+    sync = scene.synced(1, contacts=sheet(12))
+    scene.first_in_the_sample()
+    scene.landed(({"LastName": "B", "Owner": {"Name": "C"}} for _ in range(12)), stream="contacts", sync=sync)
+    (finding,) = scene.found(missing_fields, CONTACTS)
+    assert "mapped `Nickname__c` empty in every record" in finding.seen
+
+
+@services
 def test_fields_that_appear_disappear_or_change_type_are_drift(scene: CheckScene) -> None:
     old, new = (scene.synced(hours, contacts=sheet(15)) for hours in (5, 1))
     scene.first_in_the_sample()

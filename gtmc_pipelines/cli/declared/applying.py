@@ -9,14 +9,16 @@ from dataclasses import replace
 
 from gtmc_pipelines.cli.declared.planning import Step
 from gtmc_pipelines.cli.declared.positions import Fault
+from gtmc_pipelines.connectors.registry import connector_of
 from gtmc_pipelines.model.errors import GtmcError
 from gtmc_pipelines.settings import Settings
 from gtmc_pipelines.storage.connector_states import rename, set_options, set_schedule
 from gtmc_pipelines.storage.connectors import ConnectorRow, add_connector, draft_connector, require_connector
 from gtmc_pipelines.storage.engine import Database
-from gtmc_pipelines.storage.mappings import list_mappings, reset_mapping, save_mapping
+from gtmc_pipelines.storage.mappings import reset_mapping, save_mapping
 from gtmc_pipelines.storage.o365 import get_config, set_domains
 from gtmc_pipelines.workflows.authorization import Proven, connect_by_keys, prove_keys
+from gtmc_pipelines.workflows.mappings_in_force import mappings_in_force
 
 ProvenKeys = dict[int, Proven]
 """By the step's place in the plan."""
@@ -62,11 +64,12 @@ def _with_options(database: Database, step: Step) -> ConnectorRow:
 
 
 def _apply_mappings(database: Database, step: Step, row: ConnectorRow, actor: str) -> None:
-    saved = list_mappings(database, row.tenant_id, row.id)
+    stored = mappings_in_force(database, connector_of(row.type), row.tenant_id, row.id)
     for entity, entries in step.desired.mappings.items():
-        if entries is None:
+        decided = stored.decided(entity)
+        if entries is None and decided is not None:
             reset_mapping(database, row.tenant_id, row.id, entity, actor=actor)
-        elif entity not in saved or list(saved[entity].entries) != list(entries):
+        elif entries is not None and (decided is None or list(decided) != list(entries)):
             save_mapping(database, row.tenant_id, row.id, entity, entries, actor=actor)
 
 

@@ -10,13 +10,14 @@ import yaml
 
 from gtmc_pipelines.cli.declared.reading import VERSION
 from gtmc_pipelines.connectors.login import KeyLogin
-from gtmc_pipelines.connectors.registry import login_of, options_of
+from gtmc_pipelines.connectors.registry import connector_of, login_of, options_of
 from gtmc_pipelines.mapping.entry import MappingEntry
 from gtmc_pipelines.model.connector_types import ConnectorStatus, ConnectorType
+from gtmc_pipelines.model.entities import MAPPABLE
 from gtmc_pipelines.storage.connectors import ConnectorRow, list_connectors
 from gtmc_pipelines.storage.engine import Database
-from gtmc_pipelines.storage.mappings import list_mappings
 from gtmc_pipelines.storage.o365 import get_config
+from gtmc_pipelines.workflows.mappings_in_force import mappings_in_force, not_understood
 
 _HEAD = """\
 # Connectors, without secrets. Set the variables named under `credentials`, or write {file: PATH} instead,
@@ -48,15 +49,26 @@ def _connector(database: Database, row: ConnectorRow) -> dict[str, Any]:
     login = login_of(row.type)
     if isinstance(login, KeyLogin) and row.status is not ConnectorStatus.DISCONNECTED:
         shown["credentials"] = {name: {"env": _variable(row, name)} for name in login.secrets}
-    saved = list_mappings(database, row.tenant_id, row.id)
-    if saved:
-        shown["mappings"] = {
-            entity.value: [MappingEntry.of(entry).as_dict() for entry in mapping.entries]
-            for entity, mapping in saved.items()
-        }
+    mappings = _mappings(database, row)
+    if mappings:
+        shown["mappings"] = mappings
     if row.type is ConnectorType.O365:
         shown |= _domains(database, row.tenant_id)
     return shown
+
+
+def _mappings(database: Database, row: ConnectorRow) -> dict[str, Any]:
+    """Those somebody decided on. Raises Broken `bad_legacy_mapping`: a file without it would stand for the defaults."""
+    stored = mappings_in_force(database, connector_of(row.type), row.tenant_id, row.id)
+    found = {}
+    for entity in MAPPABLE:
+        trouble = not_understood(stored.legacy, entity, row.tenant_id, row.type) if stored.legacy else None
+        if trouble is not None:
+            raise trouble
+        decided = stored.decided(entity)
+        if decided is not None:
+            found[entity.value] = [MappingEntry.of(entry).as_dict() for entry in decided]
+    return found
 
 
 def _domains(database: Database, tenant: str) -> dict[str, Any]:

@@ -9,17 +9,17 @@ from typing import Any
 from gtmc_pipelines.cli.declared.desired import Desired, Domains
 from gtmc_pipelines.cli.declared.positions import Fault
 from gtmc_pipelines.connectors.login import KeyLogin
-from gtmc_pipelines.connectors.registry import login_of
+from gtmc_pipelines.connectors.registry import connector_of, login_of
 from gtmc_pipelines.mapping.entry import MappingEntry
 from gtmc_pipelines.model.connector_types import ConnectorStatus
 from gtmc_pipelines.settings import Settings
 from gtmc_pipelines.storage.connectors import ConnectorRow, find_connector
 from gtmc_pipelines.storage.credentials import StoredCredentials
 from gtmc_pipelines.storage.engine import Database
-from gtmc_pipelines.storage.mappings import list_mappings
 from gtmc_pipelines.storage.o365 import get_config, own_among
 from gtmc_pipelines.vault.secret import Secret
 from gtmc_pipelines.workflows.composition import key_ring
+from gtmc_pipelines.workflows.mappings_in_force import mappings_in_force
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def plan_of(settings: Settings, database: Database, desired: Desired, faults: li
     changes = list(_plain_changes(desired, row))
     if keys:
         changes.append(f"{', '.join(name.replace('_', ' ') for name in keys)}: proven at the vendor, then sealed")
-    changes += _mapping_changes(database, desired, row)
+    changes += _mapping_changes(database, desired, row, faults)
     changes += _domain_changes(database, desired, faults)
     return Step(desired, row, tuple(changes), tuple(notes), keys)
 
@@ -109,11 +109,19 @@ def _cron(cron: str | None, timezone: str) -> str:
     return f"{cron} ({timezone})" if cron else "default"
 
 
-def _mapping_changes(database: Database, desired: Desired, row: ConnectorRow | None) -> Iterator[str]:
-    saved = list_mappings(database, desired.tenant_id, row.id) if row and desired.mappings else {}
+def _mapping_changes(
+    database: Database, desired: Desired, row: ConnectorRow | None, faults: list[Fault]
+) -> Iterator[str]:
+    if not desired.mappings:
+        return
+    stored = mappings_in_force(database, connector_of(desired.type), desired.tenant_id, row.id) if row else None
     for entity, entries in desired.mappings.items():
-        before = [MappingEntry.of(entry).as_dict() for entry in saved[entity].entries] if entity in saved else None
+        decided = stored.decided(entity) if stored else None
+        before = None if decided is None else [MappingEntry.of(entry).as_dict() for entry in decided]
         if before != (None if entries is None else list(entries)):
+            if stored and stored.legacy:
+                sentence = "The connector is mapped by a legacy set; `gtmc mappings import-legacy` moves it over first."
+                faults.append(Fault(desired.line, desired.column, sentence))
             yield f"mapping of {entity}: {'the defaults' if entries is None else f'{len(entries)} entries'}"
 
 

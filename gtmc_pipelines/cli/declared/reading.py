@@ -21,7 +21,7 @@ from gtmc_pipelines.mapping.validate import validate
 from gtmc_pipelines.model.cadence import next_times
 from gtmc_pipelines.model.connector_types import ConnectorType
 from gtmc_pipelines.model.domains import plain_domain
-from gtmc_pipelines.model.entities import Entity
+from gtmc_pipelines.model.entities import MAPPABLE, Entity
 from gtmc_pipelines.model.errors import Misuse
 from gtmc_pipelines.settings import is_setting
 
@@ -141,7 +141,7 @@ class Reading:
 
     def _mappings(self, kind: ConnectorType, node: yaml.Node) -> dict[Entity, tuple[Mapping[str, Any], ...] | None]:
         streams = connector_of(kind).streams
-        mappable = [entity for entity in _MAPPABLE if any(entity in stream.entities for stream in streams)]
+        mappable = [entity for entity in MAPPABLE if any(entity in stream.entities for stream in streams)]
         found: dict[Entity, tuple[Mapping[str, Any], ...] | None] = {}
         for name, value in self.source.known(node, "mappings", mappable).items():
             entity = Entity(name)
@@ -187,9 +187,6 @@ class Reading:
         if text and domain is None:
             self.source.blame(node, "This is no domain; write it like partner.com, no stars.")
         return domain
-
-
-_MAPPABLE = (Entity.ACCOUNT, Entity.PERSON, Entity.OPPORTUNITY, Entity.ACTIVITY)
 
 
 def _value_at(node: yaml.Node, name: str) -> yaml.Node:

@@ -105,19 +105,24 @@ class Evidence:
 
     @cached_property
     def own_mappings(self) -> dict[str, dict[Entity, tuple[MappingEntry, ...]]]:
-        """Mappings the sampled tenants, and those with hidden fields, have saved themselves, by tenant.
+        """Mappings of their own, saved or legacy, of the sampled tenants and those with hidden fields, by tenant.
 
         One that can't be read is left out: the syncs of its streams fail and say so, and no other tenant's run with it.
         """
-        from gtmc_pipelines.storage.mappings import list_mappings
+        from gtmc_pipelines.connectors.registry import connector_of
+        from gtmc_pipelines.mapping.legacy import read_legacy
+        from gtmc_pipelines.storage.mappings import stored_mappings
 
+        streams = connector_of(self.connector).streams
         found: dict[str, dict[Entity, tuple[MappingEntry, ...]]] = {}
         concerned = {tenant for tenant, _ in self.hidden} | {row.tenant_id for row in self.sampled}
         for row in self.connectors:
             if row.tenant_id not in concerned:
                 continue
-            saved = list_mappings(self._database, row.tenant_id, row.connector_id)
-            read = {entity: _entries(mapping.entries) for entity, mapping in saved.items()}
+            stored = stored_mappings(self._database, row.tenant_id, row.connector_id)
+            legacy = read_legacy(stored.legacy, streams, self._defaults)
+            read = {entity: _entries(mapping.entries) for entity, mapping in stored.saved.items()}
+            read |= legacy.entries if legacy else {}
             found[row.tenant_id] = {entity: entries for entity, entries in read.items() if entries}
         return found
 

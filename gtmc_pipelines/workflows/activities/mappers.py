@@ -1,4 +1,4 @@
-"""Mappers of a stream: the connector's saved mappings, or its vendor's defaults, compiled for that stream."""
+"""Mappers of a stream: the connector's mappings in force, compiled for that stream."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from gtmc_pipelines.model.entities import Entity
 from gtmc_pipelines.model.errors import Broken, Misuse
 from gtmc_pipelines.storage.connectors import ConnectorRow
 from gtmc_pipelines.storage.engine import Database
-from gtmc_pipelines.storage.mappings import StoredMapping, list_mappings
+from gtmc_pipelines.storage.mappings import StoredMapping
+from gtmc_pipelines.workflows.mappings_in_force import MappingsInForce, mappings_in_force, not_understood
 
 _NOT_AN_ENTRY = (KeyError, TypeError, ValueError, AttributeError)
 
@@ -18,17 +19,20 @@ _NOT_AN_ENTRY = (KeyError, TypeError, ValueError, AttributeError)
 def mappers_of(database: Database, connector: Connector, row: ConnectorRow, stream: Stream) -> list[CompiledMapping]:
     """One mapper for each entity of the stream, the primary one first.
 
-    Raises Broken `bad_saved_mapping` for a saved one that can't be: it is the trouble of its streams, and of
-    no other.
+    Raises Broken `bad_saved_mapping` for a saved one that can't be, `bad_legacy_mapping` for a legacy one: it is the
+    trouble of its streams, and of no other. The defaults would write what nobody decided on.
     """
-    saved = list_mappings(database, row.tenant_id, row.id)
-    defaults = connector.default_mappings()
-    return [
-        _of_saved(row, stream, entity, saved[entity])
-        if entity in saved
-        else compile_mapping(entity, defaults[entity], stream.name, stream.prefix_of(entity))
-        for entity in stream.entities
-    ]
+    mappings = mappings_in_force(database, connector, row.tenant_id, row.id)
+    return [_mapper(mappings, row, stream, entity) for entity in stream.entities]
+
+
+def _mapper(mappings: MappingsInForce, row: ConnectorRow, stream: Stream, entity: Entity) -> CompiledMapping:
+    if entity in mappings.saved:
+        return _of_saved(row, stream, entity, mappings.saved[entity])
+    trouble = not_understood(mappings.legacy, entity, row.tenant_id, row.type) if mappings.legacy else None
+    if trouble is not None:
+        raise trouble
+    return compile_mapping(entity, mappings.unsaved(entity), stream.name, stream.prefix_of(entity))
 
 
 def _of_saved(row: ConnectorRow, stream: Stream, entity: Entity, saved: StoredMapping) -> CompiledMapping:
