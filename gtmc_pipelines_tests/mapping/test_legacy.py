@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gtmc_pipelines.connectors.registry import connector_of
@@ -154,6 +154,7 @@ _JSON = st.recursive(
 )
 
 
+@settings(max_examples=60)
 @given(document=_JSON)
 def test_whatever_stands_there_is_understood_wholly_or_told(document: Any) -> None:
     legacy = read(json.loads(json.dumps(document)))
@@ -165,6 +166,7 @@ def test_whatever_stands_there_is_understood_wholly_or_told(document: Any) -> No
     assert all(problem.sentence for problem in legacy.problems)
 
 
+@settings(max_examples=40)
 @given(data=st.data())
 def test_any_good_mapping_comes_back_from_each_form(data: st.DataObject) -> None:
     connector = data.draw(st.sampled_from(list(ConnectorType)))

@@ -53,11 +53,13 @@ def _accept(listening: socket.socket, pool: _Pool) -> None:
 
 def _serve(client: socket.socket, pool: _Pool) -> None:
     with client, suppress(OSError, EOFError):
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else each small message waits 40 ms
         startup = _startup(client)
         if pool.manner == "refuses" and b"options" in startup:
             client.sendall(_error(pool.refusal))
             return
         with socket.create_connection(pool.server) as session:
+            session.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             session.sendall(_message(b"", struct.pack("!I", 196608) + b"\0".join(_kept(startup)) + b"\0\0"))
             _log_in(client, session)
             pool.shared.append(session)
