@@ -78,11 +78,13 @@ def _process(connection: psycopg.Connection[Any], within_seconds: float | None =
     """The server's process that serves an idle connection now; None when none does in time, which leaves it busy."""
     session = connection.pgconn
     session.send_query(_PROCESS)
-    while session.is_busy():
-        if not select.select([session.socket], [], [], within_seconds)[0]:
-            return None
-        session.consume_input()
     found = None
-    while (result := session.get_result()) is not None:
+    while True:
+        while session.is_busy():  # `get_result` would wait for the rest without letting other threads run
+            if not select.select([session.socket], [], [], within_seconds)[0]:
+                return None
+            session.consume_input()
+        result = session.get_result()
+        if result is None:
+            return int(found) if found else None
         found = result.get_value(0, 0) if result.ntuples else found
-    return int(found) if found else None

@@ -120,7 +120,9 @@ def test_doctor_and_commands_say_so(login: URL, monkeypatch: pytest.MonkeyPatch)
     assert "pooled" not in str(refused), "no part of the login"
 
 
-def test_the_direct_address_costs_one_connection_only(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_direct_address_costs_one_connection_only(
+    postgres_url: str, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     opened: list[int] = []
     connect = Database._connect
     monkeypatch.setattr(Database, "_connect", lambda self: opened.append(1) or connect(self))
