@@ -24,6 +24,7 @@ from gtmc_pipelines.stack.supervisor import Supervisor
 
 PARTS = ("sandbox", "worker", "dagster")
 _VENDOR_LEVEL, _WORK_LEVEL = 1, 2  # servers are level 0; the highest level stops first
+_CONNECTORS_STEP = "Sandbox connectors"
 _EVENT_BATCH = "500"  # events a run writes to Dagster's storage at once
 
 
@@ -124,9 +125,10 @@ class Stack:
         if self.options.sandbox:
             self._sandbox = sandbox = SandboxPart(self.home)
             begin = self._begin(sandbox.spec, _VENDOR_LEVEL)
-            steps.append(Step("Sandbox", begin, sandbox.is_ready, finish=sandbox.write_keys))
+            steps.append(Step("Sandbox", begin, sandbox.is_ready, finish=sandbox.settle))
+            steps.append(Step(_CONNECTORS_STEP, self._readdress, needs=("Migrations", "Sandbox")))
         if self.options.worker:
-            needs = ("Migrations", "Temporal namespace", "Sandbox")
+            needs = ("Migrations", "Temporal namespace", "Sandbox", _CONNECTORS_STEP)
             begin = self._begin(self._worker, _WORK_LEVEL)
             steps.append(Step("Worker", begin, lambda: self._servers.has_worker(self._worker_announcement), needs))
         if self.options.dagster:
@@ -167,6 +169,20 @@ class Stack:
         """A step's beginning that spawns `spec()` under supervision, to be restarted when it dies."""
         return lambda: self.supervisor.add(
             ChildProcess.spawn(spec()), level=level, is_restartable=True, needs_children=needs_children
+        )
+
+    def _readdress(self) -> ChildProcess | None:
+        """Point connectors at a sandbox that isn't where it was, before anybody syncs; None when it never moved."""
+        if self._sandbox is None or not self._sandbox.known_addresses.have_moved:
+            return None
+        file = self._sandbox.known_addresses.file
+        return ChildProcess.spawn(
+            ChildSpec(
+                name=_CONNECTORS_STEP,
+                command=[sys.executable, "-m", "gtmc_pipelines.workflows.moved_sandbox", file],
+                log_file=self.home / "logs" / "sandbox-connectors.log",
+                environment=self._child_environment(with_key=True),
+            )
         )
 
     def _worker(self) -> ChildSpec:

@@ -12,23 +12,29 @@ from urllib.parse import urlsplit
 from gtmc_pipelines.settings import child_environment
 from gtmc_pipelines.stack.ports import USUAL_PORTS, free_range
 from gtmc_pipelines.stack.process import ChildSpec
+from gtmc_pipelines.stack.sandbox_addresses import SandboxAddresses
 
 _PORTS = 10  # five vendors, http and https each
 _CALLBACK_PORT, _CALLBACKS = 8400, 3  # logins that may wait for their answer side by side, as the demo's do
 
 
 class SandboxPart:
-    """One sandbox. Its ports stay the same between starts while they are free: connectors remember addresses."""
+    """One sandbox. Its ports stay the same between starts while they are free: connectors remember addresses.
+
+    When they can't, `known_addresses` tells where it was before.
+    """
 
     def __init__(self, home: Path) -> None:
         self._home = home
         self._announcement_file = home / "sandbox.json"
         self.keys_folder = home / "sandbox" / "keys"
+        self.known_addresses = SandboxAddresses(home)
         self.port = free_range(USUAL_PORTS["sandbox"], _PORTS)
         self._callback_port = free_range(_CALLBACK_PORT, _CALLBACKS)
 
     def spec(self) -> ChildSpec:
-        """The process; what it prints goes to `<home>/sandbox.json`."""
+        """The process; what it prints goes to `<home>/sandbox.json`, and what stands there yet is remembered."""
+        self.known_addresses.remember(self.announcement())
         options = ["--json", "--port", str(self.port)]
         options += ["--state-dir", str(self._home / "sandbox")]
         for port in range(self._callback_port, self._callback_port + _CALLBACKS):
@@ -51,6 +57,11 @@ class SandboxPart:
             return dict(json.loads(self._announcement_file.read_text()))
         except (FileNotFoundError, ValueError):
             return {}
+
+    def settle(self) -> None:
+        """Once it is ready: remember its addresses, and write the keys."""
+        self.known_addresses.remember(self.announcement())
+        self.write_keys()
 
     def write_keys(self) -> None:
         """Put what a customer would be handed into files, for `--key-file`: `keys/acme/fathom.key` and so on.

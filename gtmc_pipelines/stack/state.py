@@ -37,7 +37,7 @@ class StackState:
     ) -> None:
         """Replace the file in one step; client secrets go into a file of their own."""
         secrets = {name: value for name, value in environment.items() if name.endswith("_SECRET")}
-        _replace(self._secrets_file, secrets)
+        write_json(self._secrets_file, secrets)
         content = {
             "pid": os.getpid(),
             "pid_started": psutil.Process().create_time(),
@@ -46,7 +46,7 @@ class StackState:
             "encryption_key_file": str(encryption_key_file) if encryption_key_file else None,
             "secrets_file": str(self._secrets_file),
         }
-        _replace(self.file, content)
+        write_json(self.file, content)
 
     def remove(self) -> None:
         """Forget the stack, if it is ours."""
@@ -56,7 +56,8 @@ class StackState:
             self._secrets_file.unlink(missing_ok=True)
 
 
-def _replace(file: Path, content: Mapping[str, object]) -> None:
+def write_json(file: Path, content: Mapping[str, object]) -> None:
+    """Replace a file in one step; nobody but its owner reads it."""
     unfinished = file.with_suffix(".new")
     unfinished.touch(mode=0o600)
     unfinished.write_text(json.dumps(content, indent=2) + "\n")
