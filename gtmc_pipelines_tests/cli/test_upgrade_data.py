@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from gtmc_pipelines.cli.main import app
 from gtmc_pipelines.connectors.registry import connector_of
+from gtmc_pipelines.model.catalog import STREAMS, DeleteDetection
 from gtmc_pipelines.model.connector_types import ConnectorStatus, ConnectorType
 from gtmc_pipelines.model.entities import Entity
 from gtmc_pipelines.storage.audit_entries import list_entries
@@ -24,7 +25,7 @@ from gtmc_pipelines.workflows.client import SyncClient, SyncHandle
 from gtmc_pipelines.workflows.inputs import SyncRequest
 from gtmc_pipelines.workflows.upgrades import mending
 from gtmc_pipelines.workflows.upgrades.offers import former_defaults
-from gtmc_pipelines.workflows.upgrades.steps import STEPS
+from gtmc_pipelines.workflows.upgrades.steps import STEPS, Way
 from gtmc_pipelines_tests.cli.mapping_scene import STAMP, MappingScene
 
 pytestmark = pytest.mark.services
@@ -258,3 +259,10 @@ def test_the_types_of_all_steps_are_those_of_their_connectors() -> None:
         assert set(step.streams) <= names, step.id
     assert len({(step.connector, step.id) for step in STEPS}) == len(STEPS)
     assert {step.connector for step in STEPS} == set(ConnectorType)
+
+
+def test_every_stream_with_deletions_is_read_again_once() -> None:
+    for connector, streams in STREAMS.items():
+        again = [step.streams for step in STEPS if step.connector is connector and step.way is Way.FULL_SYNC]
+        read = {name for names in again for name in names or [stream.name for stream in streams]}
+        assert read >= {stream.name for stream in streams if stream.deletes is not DeleteDetection.NONE}, connector

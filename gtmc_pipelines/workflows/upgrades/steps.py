@@ -47,6 +47,10 @@ def _amended(step_id: str, connector: ConnectorType, stream: str, verdict: Verdi
     return UpgradeStep(step_id, connector, Way.AMEND, mends, (stream,), amendment=Amendment(found, verdict))
 
 
+def _read_again(connector: ConnectorType, mends: str, *streams: str) -> UpgradeStep:
+    return UpgradeStep("read-again", connector, Way.FULL_SYNC, mends, streams)
+
+
 RENORMALIZE = "renormalize"
 
 STEPS: tuple[UpgradeStep, ...] = (
@@ -70,19 +74,23 @@ STEPS: tuple[UpgradeStep, ...] = (
         )
         for connector in ConnectorType
     ),
-    UpgradeStep(
-        "read-again",
+    _read_again(
         ConnectorType.SALESFORCE,
-        Way.FULL_SYNC,
         "Fields that earlier versions didn't ask for arrive; what is gone from the org without a trace is found.",
     ),
-    UpgradeStep(
-        "read-again",
+    _read_again(
         ConnectorType.O365,
-        Way.FULL_SYNC,
         "Mail deleted before an earlier full sync is found; stored mail learns its mailbox.",
-        ("email_metadata",),
+        "email_metadata",
     ),
+    _read_again(
+        ConnectorType.CUSTOMERIO,
+        "People are read by all their identifiers; deliveries dated in fractions of a second arrive.",
+        "people",
+        "email_events",
+    ),
+    _read_again(ConnectorType.DELIVRAI, "Companies that are no longer served are found.", "company_enrichment"),
+    _read_again(ConnectorType.FATHOM, "Meetings deleted at the vendor are found.", "meetings"),
 )
 """In the order they are done, for each connector."""
 
