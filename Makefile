@@ -15,7 +15,7 @@ export REMOVE_OUTSIDE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test demo up bench chaos nightly clean
+.PHONY: help setup check test demo up bench chaos attack nightly clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -55,7 +55,10 @@ bench: setup ## CPU of the write path, memory, and a tick of a fleet of 2,000 te
 chaos: setup ## processes killed in the middle of syncs
 	@$(BIN)/pytest gtmc_pipelines_tests/chaos
 
-nightly: setup ## what is too long for each change: an earlier version's open workflows and rows, taken over
+attack: setup ## every boundary attacked at random, tens of thousands of times; ends with what came through
+	@$(BIN)/python -m gtmc_pipelines_tests.attack
+
+nightly: setup ## what is too long for each change: all attacks, and an earlier version's workflows and rows taken over
 	@$(BIN)/pytest -m nightly
 
 clean: ## remove the stack's data, the virtual environment and caches

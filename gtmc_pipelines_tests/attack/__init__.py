@@ -1,0 +1,1 @@
+"""Randomised attacks on every boundary of the system, each repeatable by its seed, kind and number."""

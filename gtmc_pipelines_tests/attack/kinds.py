@@ -1,0 +1,10 @@
+"""The kinds of attack there are, by name."""
+
+from __future__ import annotations
+
+from gtmc_pipelines_tests.attack import addresses, oauth_states, row_security, sealed_blobs
+from gtmc_pipelines_tests.attack.attempt import Kind
+
+KINDS: dict[str, Kind] = {
+    attack.KIND.name: attack.KIND for attack in (row_security, sealed_blobs, addresses, oauth_states)
+}
