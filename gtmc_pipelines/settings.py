@@ -30,6 +30,7 @@ _PROXY_URL = re.compile(
     r"http://((?:[^\s:/@%]|%[0-9a-fA-F]{2})+(:(?:[^\s:/@%]|%[0-9a-fA-F]{2})*)?@)?"
     r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}/?"
 )
+_ORIGIN = re.compile(r"https?://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
 _WEB_URL = re.compile(r"https?://[^\s/]\S*")
 
 
@@ -102,6 +103,11 @@ class Settings(BaseSettings):
     temporal_namespace: str = _variable("TEMPORAL_NAMESPACE", "default", description="Temporal namespace")
     temporal_ui_url: str | None = _variable("GTMC_TEMPORAL_UI_URL", description="Base URL for links to workflows")
     dagster_url: str | None = _variable("GTMC_DAGSTER_URL", description="Base URL of the Dagster UI")
+    dagster_origins: str = _variable(
+        "GTMC_DAGSTER_ADDRESSES",
+        "",
+        description="Further addresses the Dagster UI is opened at, comma-separated: https://dagster.example.com",
+    )
     alert_webhook_url: SecretStr | None = _variable(
         "GTMC_ALERT_WEBHOOK_URL", description="Webhook (Slack or alike) told of failed and recovered syncs"
     )
@@ -245,6 +251,14 @@ class Settings(BaseSettings):
             raise ValueError("must hold no user name and no password: it is shown in links and messages")
         return url
 
+    @field_validator("dagster_origins")
+    @classmethod
+    def _addresses_without_a_path(cls, text: str) -> str:
+        for part in text.split(","):
+            if part.strip() and not _ORIGIN.fullmatch(part.strip().rstrip("/")):
+                raise ValueError("must look like https://host or http://host:port, without a path")
+        return text
+
     @field_validator("alert_webhook_url")
     @classmethod
     def _an_address_for_posts(cls, url: SecretStr | None) -> SecretStr | None:
@@ -286,6 +300,12 @@ class Settings(BaseSettings):
     def allowed_sandbox_hosts(self) -> frozenset[str]:
         """`sandbox_hosts` as a set of `host:port`."""
         return frozenset(host.strip() for host in self.sandbox_hosts.split(",") if host.strip())
+
+    @property
+    def dagster_addresses(self) -> tuple[str, ...]:
+        """Where people open the Dagster UI besides 127.0.0.1 and localhost: `dagster_url` and `dagster_origins`."""
+        further = (part.strip().rstrip("/") for part in self.dagster_origins.split(","))
+        return tuple(address for address in (self.dagster_url, *further) if address)
 
     def required(self, name: str) -> Any:
         """The value of a setting that this process can't do without.

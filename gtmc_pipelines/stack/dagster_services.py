@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from gtmc_pipelines.model.errors import Misuse
-from gtmc_pipelines.stack.ports import USUAL_PORTS, answers, free_port
+from gtmc_pipelines.stack.guard_probe import unguarded
+from gtmc_pipelines.stack.ports import USUAL_PORTS, free_port
 from gtmc_pipelines.stack.process import ChildSpec
+from gtmc_pipelines.stack.sockets import answers_socket, socket_for
 
 LOCATION = "gtmc_pipelines"
-_CODE_SERVER = ("dagster", "code-server", "start", "--use-python-environment-entry-point", "-h", "127.0.0.1")
+_CODE_SERVER = ("dagster", "code-server", "start", "--use-python-environment-entry-point")
 _NOT_REACHED = "DagsterUserCodeUnreachableError"
 _CLOCK_SLACK_SECONDS = 1.0
 _HEALTH = """query {
@@ -36,7 +38,7 @@ class DagsterServices:
         self._definitions = definitions
         self._started_at = time.time()
         self.port = free_port(USUAL_PORTS["dagster"])
-        self.code_port = free_port(USUAL_PORTS["code_server"])  # must be free: the gRPC server shares ports silently
+        self.code_socket = socket_for(self.home / "code-server.sock")
 
     @property
     def url(self) -> str:
@@ -54,24 +56,21 @@ class DagsterServices:
                 next_step="Run from a checkout of the repository installed with `make setup`.",
             )
         shutil.copyfile(source, self.home / "dagster.yaml")
-        server = {"host": "127.0.0.1", "port": self.code_port, "location_name": LOCATION}
+        server = {"socket": str(self.code_socket), "location_name": LOCATION}
         (self.home / "workspace.yaml").write_text(json.dumps({"load_from": [{"grpc_server": server}]}) + "\n")
 
     def code_server(self, environment: Mapping[str, str]) -> ChildSpec:
         """The process in front of the one that holds our definitions, which *Reload definitions* replaces."""
         return self._spec(
             "Dagster code server",
-            [*_CODE_SERVER, "-p", str(self.code_port), "-m", self._definitions, "--location-name", LOCATION],
+            [*_CODE_SERVER, "--socket", str(self.code_socket), "-m", self._definitions, "--location-name", LOCATION],
             environment,
         )
 
     def webserver(self, environment: Mapping[str, str]) -> ChildSpec:
-        """The process that serves the UI and its API."""
-        return self._spec(
-            "Dagster webserver",
-            ["dagster_webserver", "-h", "127.0.0.1", "-p", str(self.port), "-w", str(self.home / "workspace.yaml")],
-            environment,
-        )
+        """The process that serves the UI and its API, behind the guard."""
+        options = ["-h", "127.0.0.1", "-p", str(self.port), "-w", str(self.home / "workspace.yaml")]
+        return self._spec("Dagster webserver", ["gtmc_pipelines.defs.webserver", *options], environment)
 
     def daemon(self, environment: Mapping[str, str]) -> ChildSpec:
         """The process behind schedules, sensors, backfills and the run queue."""
@@ -83,7 +82,7 @@ class DagsterServices:
 
     def is_code_server_ready(self) -> bool:
         """Whether the code server takes connections; it does so once it has loaded the definitions."""
-        return answers(self.code_port)
+        return answers_socket(self.code_socket)
 
     def is_webserver_ready(self) -> bool:
         """Whether the webserver answers and has loaded our definitions. Raises Misuse when they can't be loaded."""
@@ -95,6 +94,16 @@ class DagsterServices:
                 next_step=f"Correct it and start again; more in {self._logs / 'dagster-code-server.log'}.",
             )
         return is_loaded(health)
+
+    def require_guard(self) -> None:
+        """Raise Misuse when the webserver lets pass what the guard refuses: nobody may be sent to its address."""
+        if passed := unguarded(self.port):
+            raise Misuse(
+                "dagster_unguarded",
+                f"Dagster's webserver at {self.url} takes {', '.join(passed)}: any page in a browser could run syncs.",
+                next_step="The guard of gtmc_pipelines.defs.webserver is not in front of it. Run `make setup`, which "
+                "installs the version of dagster-webserver that it was tried with.",
+            )
 
     def is_daemon_ready(self) -> bool:
         """Whether every daemon that must run has sent a heartbeat since we started."""

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from gtmc_pipelines.model.errors import GtmcError
 from gtmc_pipelines.settings import Settings, running_stack
 from gtmc_pipelines.stack.dagster_services import ask_health, is_loaded
+from gtmc_pipelines.stack.guard_probe import unguarded
 from gtmc_pipelines.stack.ports import USUAL_PORTS, is_free
 
 State = Literal["ok", "missing", "wrong"]
@@ -84,12 +85,16 @@ def dagster(settings: Settings) -> Finding:
     address = urlsplit(settings.dagster_url)
     if address.scheme != "http":
         return Finding("Dagster", "ok", f"{settings.dagster_url} (https: not examined)")
-    health = ask_health(address.port or 80, address.hostname or "127.0.0.1")
+    place = (address.port or 80, address.hostname or "127.0.0.1")
+    health = ask_health(*place)
     if not health:
         return Finding("Dagster", "wrong", f"{settings.dagster_url} doesn't answer", _see_log(settings, "webserver"))
     if not is_loaded(health):
         return Finding("Dagster", "wrong", "it has not loaded our definitions", _see_log(settings, "code-server"))
-    return Finding("Dagster", "ok", f"{version('dagster')} at {settings.dagster_url}")
+    if passed := unguarded(*place):
+        next_step = "Start it with `gtmc up`, or as `python -m gtmc_pipelines.defs.webserver` with the same options."
+        return Finding("Dagster", "wrong", f"it takes {', '.join(passed)}: any page in a browser can use it", next_step)
+    return Finding("Dagster", "ok", f"{version('dagster')} at {settings.dagster_url}, behind the guard")
 
 
 def sandbox(settings: Settings) -> Finding:

@@ -161,7 +161,13 @@ class Stack:
                 dagster.is_code_server_ready,
                 needs=(schema_step, "Sandbox", "Temporal"),
             ),
-            Step("Dagster webserver", webserver, dagster.is_webserver_ready, needs=(schema_step,)),
+            Step(
+                "Dagster webserver",
+                webserver,
+                dagster.is_webserver_ready,
+                needs=(schema_step,),
+                finish=dagster.require_guard,
+            ),
             Step("Dagster daemon", daemon, dagster.is_daemon_ready, needs=(schema_step,)),
         ]
 

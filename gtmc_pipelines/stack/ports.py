@@ -17,7 +17,6 @@ USUAL_PORTS = {
     "temporal": 7233,
     "temporal_ui": 8233,
     "dagster": 3000,
-    "code_server": 4266,
     "sandbox": 8800,  # the first of ten
 }
 _NEXT_PORTS = 200

@@ -105,7 +105,7 @@ class Library:
 LIBRARIES = (
     Library(("temporalio",), ("workflows",), "Temporal stays in workflows."),
     Library(
-        ("dagster", "dagster_postgres", "dagster_graphql"),
+        ("dagster", "dagster_postgres", "dagster_graphql", "dagster_webserver"),
         ("defs", "definitions"),
         "Dagster stays in defs and definitions.",
     ),

@@ -16,7 +16,6 @@ import pytest
 
 from gtmc_pipelines.model.errors import Misuse
 from gtmc_pipelines.settings import Settings, child_environment, load_settings, running_stack
-from gtmc_pipelines.stack.dagster_services import ask_health, is_loaded
 from gtmc_pipelines.stack.dagster_storage import create_beside, url_beside
 from gtmc_pipelines.stack.embedded import Stack, StackOptions
 from gtmc_pipelines.stack.ports import answers
@@ -24,9 +23,6 @@ from gtmc_pipelines_tests.stack.conftest import eventually
 
 pytestmark = pytest.mark.services
 SERVERS_ONLY = StackOptions(sandbox=False, worker=False, dagster=False)
-TINY_DEFINITIONS = (
-    "import dagster as dg\n\n@dg.asset\ndef one() -> int:\n    return 1\n\ndefs = dg.Definitions([one])\n"
-)
 
 
 @pytest.fixture(autouse=True)
@@ -133,20 +129,6 @@ def test_a_server_that_refuses_dagsters_database_asks_for_its_url() -> None:
     with pytest.raises(Misuse, match="could not be created beside") as caught:
         create_beside("postgresql://me:secret@127.0.0.1:9/gtmc")
     assert "DAGSTER_PG_URL" in caught.value.next_step
-
-
-def test_dagster_is_up_with_its_definitions_and_stops_cleanly(
-    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, descendants: Callable[[], list[str]]
-) -> None:
-    (tmp_path / "tiny_definitions.py").write_text(TINY_DEFINITIONS)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    options = StackOptions(sandbox=False, worker=False, definitions="tiny_definitions")
-    with Stack(settings, options) as running:
-        running.start()
-        port = int(running.addresses["Dagster UI"].rsplit(":", 1)[1])
-        assert is_loaded(ask_health(port))
-    assert descendants() == []
-    assert not answers(port)
 
 
 def test_gtmc_up_stops_cleanly_on_ctrl_c(home: Path) -> None:
