@@ -11,7 +11,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,9 +24,15 @@ from gtmc_pipelines.connectors.contract import ConnectorSettings, HttpLimits
 from gtmc_pipelines.connectors.host_guard import checked_url
 from gtmc_pipelines.connectors.http_proxy import HttpProxy
 from gtmc_pipelines.connectors.retry import Transient, backoff, is_transient_status, retry_after_seconds
-from gtmc_pipelines.model.errors import Broken, Retry
+from gtmc_pipelines.connectors.vendor_numbers import LONGEST_WAIT_SECONDS
+from gtmc_pipelines.model.errors import Broken, Defer, Retry
 
 _CHUNK_BYTES = 1024 * 1024
+DEFERRED_FROM_SECONDS = 2 * 3600.0
+"""A longer wish to wait ends the sync as deferred, for everybody to see; at most a day is believed."""
+
+_LATER = "It is tried again later."
+_MINUTE = "%Y-%m-%d %H:%M"
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 Clock = Callable[[], datetime]
@@ -121,6 +127,13 @@ class VendorSession(requests.Session):
         if self._closed.is_set():
             raise self._closed_fault()
 
+    def wait_as_asked(self, seconds: float) -> None:
+        """Wait because the vendor has asked for it. Raises Retry, with the wish, when it is longer than we wait."""
+        if seconds > self.limits.max_wait_seconds:
+            sentence = f"{self.vendor} has asked to be left alone for another {seconds:.0f} seconds."
+            raise Retry("vendor_throttled", sentence, next_step=_LATER, after_seconds=seconds)
+        self.pause(seconds)
+
     def stand_by(self, seconds: float) -> None:
         """Wait as `pause` does, and really, also where a test only notes the waits: for a pace's turns."""
         if self._closed.wait(seconds):
@@ -174,13 +187,18 @@ class VendorSession(requests.Session):
         response._content_consumed = True  # type: ignore[attr-defined]
         response.raw.release_conn()
 
-    def _transient(self, response: requests.Response, call: str) -> Retry:
+    def _transient(self, response: requests.Response, call: str) -> Retry | Defer:
         wish = self.wish_of(response)
         code = "vendor_throttled" if response.status_code in {420, 429} else "vendor_unavailable"
         sentence = f"{self.vendor} answered {call} with status {response.status_code}."
+        if wish is not None and wish > DEFERRED_FROM_SECONDS:
+            until = self.clock() + timedelta(seconds=min(wish, LONGEST_WAIT_SECONDS))
+            return Defer(
+                code, sentence, until=until, next_step=f"The sync goes on by itself after {until:{_MINUTE}} UTC."
+            )
         if wish is not None and wish > self.limits.max_wait_seconds:
             return Retry(code, sentence, next_step=f"It asks to wait {wish:.0f} seconds.", after_seconds=wish)
-        return Transient(code, sentence, next_step="It is tried again later.", after_seconds=wish)
+        return Transient(code, sentence, next_step=_LATER, after_seconds=wish)
 
     def _connection_fault(self, error: Exception, call: str) -> Retry | Broken:
         if "CERTIFICATE_VERIFY_FAILED" in str(error) or isinstance(error, ssl.SSLCertVerificationError):

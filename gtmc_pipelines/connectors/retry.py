@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Callable
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 
 import requests
 from tenacity import RetryCallState
 
+from gtmc_pipelines.connectors.vendor_numbers import wait_seconds
 from gtmc_pipelines.model.errors import Retry
 
 FIRST_WAIT_SECONDS = 0.5
@@ -34,27 +33,8 @@ def is_maintenance_page(response: requests.Response) -> bool:
 
 
 def retry_after_seconds(header: str | None, now: datetime) -> float | None:
-    """Seconds to wait by a `Retry-After` header, given as seconds or as an HTTP date; None when unusable.
-
-    A date has whole seconds, so a second is added: never before the stated time.
-    """
-    if not header:
-        return None
-    text = header.strip()
-    try:
-        seconds = float(text)
-    except ValueError:
-        return _seconds_until(text, now)
-    return seconds if math.isfinite(seconds) and seconds >= 0 else None
-
-
-def _seconds_until(text: str, now: datetime) -> float | None:
-    try:
-        moment = parsedate_to_datetime(text)
-    except (ValueError, TypeError, IndexError):
-        return None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - now).total_seconds() + 1.0)
+    """Seconds to wait by a `Retry-After` header (RFC 9110), at most a day; None when unusable."""
+    return wait_seconds(header, now)
 
 
 def backoff(draw: Callable[[float, float], float] = random.uniform) -> Callable[[RetryCallState], float]:

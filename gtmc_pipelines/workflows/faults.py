@@ -12,6 +12,7 @@ from datetime import timedelta
 
 from temporalio.exceptions import ApplicationError
 
+from gtmc_pipelines.connectors.vendor_numbers import LONGEST_WAIT_SECONDS
 from gtmc_pipelines.model.errors import Broken, Defer, GtmcError, Misuse, Reauthorize, Reject, Retry, Unserved
 from gtmc_pipelines.workflows.inputs import FaultNote
 
@@ -45,5 +46,5 @@ def failure_of(error: GtmcError) -> ApplicationError:
         note,
         type=note.leaf,
         non_retryable=not isinstance(error, Retry),
-        next_retry_delay=None if after is None else timedelta(seconds=after),
+        next_retry_delay=None if after is None else timedelta(seconds=min(after, LONGEST_WAIT_SECONDS)),
     )

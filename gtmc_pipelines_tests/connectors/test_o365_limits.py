@@ -52,7 +52,7 @@ def test_many_folders_are_read_four_at_a_time_at_most(directory: Directory) -> N
 
 def test_a_lane_holds_what_comes_after_a_wish() -> None:
     waited: list[float] = []
-    lane = Lane(100, 60.0, waited.append)
+    lane = Lane(100, 60.0, waited.append, waited.append)
     with lane:
         lane.hold(30.0)
     with lane:

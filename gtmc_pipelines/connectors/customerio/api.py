@@ -68,7 +68,7 @@ class CustomerioHttp(VendorSession):
         """One attempt, in its turn; when the vendor asks for patience, every thread is patient."""
         left = self._held_until - time.monotonic()
         if left > 0:
-            self.pause(left)
+            self.wait_as_asked(left)
         self._pace.take()
         try:
             return super()._attempt(request, kwargs)

@@ -5,7 +5,6 @@ Requests that carry transcripts or summaries are "heavy" and have a tighter limi
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -22,6 +21,7 @@ from gtmc_pipelines.connectors.http import Clock, Sleep, VendorSession, utc_now
 from gtmc_pipelines.connectors.json_pages import decode_page
 from gtmc_pipelines.connectors.pacing import Pace
 from gtmc_pipelines.connectors.retry import is_maintenance_page
+from gtmc_pipelines.connectors.vendor_numbers import count_of, seconds_left
 from gtmc_pipelines.model.errors import Broken
 
 DEFAULT_LIMIT, DEFAULT_HEAVY_LIMIT, DEFAULT_SECONDS = 60, 30, 60
@@ -73,7 +73,7 @@ class FathomHttp(VendorSession):
         """Wait for a place in the window, and for the next one when the vendor says that this one is used up."""
         left = self._closed_until - time.monotonic()
         if left > 0:
-            self.pause(left)
+            self.wait_as_asked(left)
         self._all.take()
         if _is_heavy(request.url or ""):
             self._heavy.take()
@@ -90,10 +90,10 @@ class FathomHttp(VendorSession):
         return response
 
     def _note_limits(self, response: requests.Response) -> None:
-        remaining, limit = (response.headers.get(f"RateLimit-{name}", "") for name in ("Remaining", "Limit"))
-        if remaining.isdigit() and limit.isdigit():
-            self.gauges |= {"api_left": int(remaining), "api_limit": int(limit)}
-        if remaining == "0":
+        remaining, limit = (count_of(response.headers.get(f"RateLimit-{name}")) for name in ("Remaining", "Limit"))
+        if remaining is not None and limit is not None:
+            self.gauges |= {"api_left": remaining, "api_limit": limit}
+        if remaining == 0:
             self._closed_until = time.monotonic() + (_reset_seconds(response) or 0.0)
 
     def _pace(self, option: str, default: int) -> Pace:
@@ -160,6 +160,4 @@ def _is_heavy(url: str) -> bool:
 
 def _reset_seconds(response: requests.Response) -> float | None:
     """Seconds left in the window by `RateLimit-Reset`, None when it says nothing usable."""
-    text = response.headers.get("RateLimit-Reset", "")
-    found = float(text) if re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", text) else None
-    return found if found is not None and found <= _LONGEST_RESET else None
+    return seconds_left(response.headers.get("RateLimit-Reset"), _LONGEST_RESET)

@@ -71,6 +71,7 @@ class GraphHttp(VendorSession):
             int(options.get("mailbox_requests") or MAILBOX_REQUESTS),
             float(options.get("mailbox_seconds") or MAILBOX_SECONDS),
             self.pause,
+            self.wait_as_asked,
         )
 
     @property

@@ -15,15 +15,17 @@ MAILBOX_SECONDS = 600.0
 MOST_AT_ONCE = 4
 """Requests one mailbox takes at the same time (per app and mailbox; the stricter reading of the documents)."""
 
+Wait = Callable[[float], None]
+
 _USER = re.compile(r"/users(?:/|\(')([^/'()?]+)")
 
 
 class Lane:
     """One mailbox's way in; shared by the threads that read its folders."""
 
-    def __init__(self, limit: int, seconds: float, pause: Callable[[float], None]) -> None:
+    def __init__(self, limit: int, seconds: float, pause: Wait, wait_as_asked: Wait) -> None:
         self._pace = Pace(limit, seconds, sleep=pause)
-        self._pause = pause
+        self._wait_as_asked = wait_as_asked
         self._places = threading.BoundedSemaphore(MOST_AT_ONCE)
         self._closed_until = 0.0
         self.was_held = 0
@@ -34,7 +36,7 @@ class Lane:
         try:
             left = self._closed_until - time.monotonic()
             if left > 0:
-                self._pause(left)
+                self._wait_as_asked(left)
             self._pace.take()
         except BaseException:
             self._places.release()
@@ -54,8 +56,8 @@ class Lanes:
 
     _MOST = 64
 
-    def __init__(self, limit: int, seconds: float, pause: Callable[[float], None]) -> None:
-        self._limit, self._seconds, self._pause = limit, seconds, pause
+    def __init__(self, limit: int, seconds: float, pause: Wait, wait_as_asked: Wait) -> None:
+        self._limits = (limit, seconds, pause, wait_as_asked)
         self._lanes: dict[str, Lane] = {}
         self._lock = threading.Lock()
 
@@ -66,7 +68,7 @@ class Lanes:
             if key not in self._lanes:
                 while len(self._lanes) >= self._MOST:
                     self._lanes.pop(next(iter(self._lanes)))
-                self._lanes[key] = Lane(self._limit, self._seconds, self._pause)
+                self._lanes[key] = Lane(*self._limits)
             return self._lanes[key]
 
 

@@ -18,16 +18,19 @@ import msal
 import requests
 
 from gtmc_pipelines.connectors.contract import ConnectorSettings, Credentials
+from gtmc_pipelines.connectors.error_rules import parsed
 from gtmc_pipelines.connectors.host_guard import refused
 from gtmc_pipelines.connectors.http import Clock, Sleep, VendorSession, utc_now
 from gtmc_pipelines.connectors.o365.auth import GRAPH_HOSTS, app_secret, directory_of, graph_url, login_url
 from gtmc_pipelines.connectors.o365.errors import login_fault_of
+from gtmc_pipelines.connectors.vendor_numbers import token_seconds
 from gtmc_pipelines.model.errors import Broken, GtmcError, Reauthorize
 from gtmc_pipelines.vault.secret import Secret
 
 logging.getLogger("msal").setLevel(logging.CRITICAL)  # it logs answers of the token endpoint
 
 _NONE = Secret("")
+_LIVES = ("expires_in", "ext_expires_in", "refresh_in")
 
 TENANT_WIDE = frozenset({"Mail.ReadBasic.All", "Mail.ReadBasic", "Mail.Read", "Mail.ReadWrite"})
 """Roles in a token that open every mailbox; an app scoped in Exchange has none of them in Entra."""
@@ -172,11 +175,21 @@ class _MsalHttp:
         """Ask for a token. Raises Broken for any other place."""
         if url != self._token_endpoint:
             raise refused(urlsplit(url).hostname or "", "tokens come from the login host only")
-        return self._http.post(url, params=params, data=data, headers=headers)
+        return _with_bounded_lives(self._http.post(url, params=params, data=data, headers=headers))
 
     def close(self) -> None:
         """Close connections."""
         self._http.close()
+
+
+def _with_bounded_lives(answer: requests.Response) -> requests.Response:
+    """The answer with lives of tokens that can be: msal computes with whatever stands there."""
+    document = parsed(answer.content)
+    if isinstance(document, dict) and "access_token" in document:
+        lives = {name: token_seconds(document[name]) for name in _LIVES if name in document}
+        document.pop("expires_on", None)
+        answer._content = json.dumps({**document, "expires_in": token_seconds(None), **lives}).encode()
+    return answer
 
 
 class _Discovery:

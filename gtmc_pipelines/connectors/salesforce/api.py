@@ -26,12 +26,14 @@ from gtmc_pipelines.connectors.salesforce import auth
 from gtmc_pipelines.connectors.salesforce.composite import MOST_URI_BYTES, composite_of, unfold
 from gtmc_pipelines.connectors.salesforce.error_table import ORG_MOVED
 from gtmc_pipelines.connectors.salesforce.errors import VENDOR, error_code, fault_of
+from gtmc_pipelines.connectors.vendor_numbers import count_of
 from gtmc_pipelines.model.errors import Broken
 from gtmc_pipelines.vault.secret import Secret
 
 DEFAULT_API_VERSION = "66.0"
 _API_VERSION = re.compile(r"[0-9]{2,3}\.0")
-_USAGE = re.compile(r"(?<![\w-])api-usage=(\d+)/(\d+)")  # searched: the header has three variants by now
+_OFFERED_VERSION = re.compile(r"[0-9]{1,3}\.[0-9]")
+_USAGE = re.compile(r"(?<![\w-])api-usage=([0-9]+)/([0-9]+)")  # searched: the header has three variants by now
 _JOB_ID = re.compile(r"[A-Za-z0-9]{15,18}")
 _UNSTAMPED = frozenset({"LastActivityDate", "LastViewedDate", "LastReferencedDate"}) | frozenset(
     {"HasOpenActivity", "HasOverdueTask"}
@@ -72,12 +74,17 @@ class SalesforceHttp(VendorSession):
         if response.status_code == 401:
             self._token = self._renewed(self._token)
             response = self._sent_wherever(request, kwargs)
-        usage = _USAGE.search(response.headers.get("Sforce-Limit-Info", ""))
-        if usage:
-            self.gauges |= {"api_used": int(usage[1]), "api_limit": int(usage[2])}
+        self._note_usage(response)
         if response.status_code >= 300:
             raise fault_of(response.status_code, response.content, self.clock(), self._settings.tenant_id)
         return response
+
+    def _note_usage(self, response: requests.Response) -> None:
+        """Keep what the answer says of the org's quota, and only what can be true from simple-salesforce as well."""
+        usage = _USAGE.search(response.headers.pop("Sforce-Limit-Info", ""))
+        used, limit = (count_of(usage[1]), count_of(usage[2])) if usage else (None, None)
+        if used is not None and limit is not None:
+            self.gauges |= {"api_used": used, "api_limit": limit}
 
     def _sent_wherever(self, request: requests.PreparedRequest, kwargs: dict[str, Any]) -> requests.Response:
         """Send to where the org is. One that has moved redirects from its old host: a new token names the new one.
@@ -235,10 +242,13 @@ class SalesforceSession(Conversation[SalesforceHttp]):
         """Raise Broken (`api_version`), naming what is offered, when this org doesn't serve the session's version."""
         body, ours = self.http.get(f"{self.http.instance_url}/services/data").content, str(self._sf.sf_version)
         try:
-            numbers = sorted(float(one.version) for one in msgspec.json.decode(body, type=_Offered))
+            offered = [one.version for one in msgspec.json.decode(body, type=_Offered)]
         except (msgspec.MsgspecError, ValueError):
             raise outside_contract(VENDOR, "list of API versions") from None
-        if numbers and float(ours) not in numbers:
+        numbers = sorted((each for each in offered if _OFFERED_VERSION.fullmatch(each)), key=float)
+        if offered and not numbers:
+            raise outside_contract(VENDOR, "list of API versions")
+        if numbers and ours not in numbers:
             raise Broken(
                 "api_version",
                 f"Salesforce doesn't offer this org API version {ours}, but {numbers[0]} to {numbers[-1]}.",
@@ -280,8 +290,11 @@ class SalesforceSession(Conversation[SalesforceHttp]):
         """A page of results; the same locator gives the same page again while the job exists."""
         try:
             found = self._bulk(object_name).get_query_results(job_id, locator, max_records)
-            return BulkPage(found["records"], found["number_of_records"], found["locator"])
-        except (ValueError, KeyError):  # not UTF-8, or a header is missing
+            announced = count_of(found["number_of_records"])
+            if announced is None:
+                raise ValueError
+            return BulkPage(found["records"], announced, found["locator"])
+        except (ValueError, KeyError):  # not UTF-8, or a header is missing or no number
             raise outside_contract(VENDOR, "page of Bulk results") from None
 
     def _bulk(self, object_name: str) -> Any:

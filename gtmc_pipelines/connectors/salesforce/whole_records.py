@@ -12,11 +12,13 @@ from dataclasses import dataclass
 
 import msgspec
 
+from gtmc_pipelines.connectors.error_rules import outside_contract
 from gtmc_pipelines.connectors.json_pages import decode_page
 from gtmc_pipelines.connectors.salesforce.api import SalesforceSession
 from gtmc_pipelines.connectors.salesforce.checkpoint import checked_next_path
 from gtmc_pipelines.connectors.salesforce.composite import MOST_SOQL_CHARACTERS
 from gtmc_pipelines.connectors.salesforce.soql import Selection
+from gtmc_pipelines.connectors.vendor_numbers import count_of
 from gtmc_pipelines.model.errors import Broken
 
 TOO_COMPLICATED = "query_too_complicated"
@@ -29,13 +31,20 @@ Members = dict[str, msgspec.Raw]
 """A record's members, each with the vendor's own bytes."""
 
 
-class Answer(msgspec.Struct, rename={"next_path": "nextRecordsUrl", "total_size": "totalSize"}):
+class Answer(msgspec.Struct, rename={"next_path": "nextRecordsUrl", "stated_size": "totalSize"}):
     """A query answer; the records keep their own bytes."""
 
     done: bool
     records: list[msgspec.Raw] = []
     next_path: str | None = None
-    total_size: int = 0
+    stated_size: object = 0
+
+    @property
+    def total_size(self) -> int:
+        """Records the query has. Raises Broken (`unexpected_answer`) when it is no number that can be true."""
+        if (found := count_of(self.stated_size)) is None:
+            raise outside_contract("Salesforce", "number of records")
+        return found
 
 
 _ANSWER = msgspec.json.Decoder(Answer)
