@@ -195,8 +195,9 @@ def _die_with_parent(parent: int, stop_signal: signal.Signals) -> Callable[[], N
     """What the child does before it becomes the program: default signals, and death when the parent dies."""
 
     def prepare() -> None:
-        # A shell that starts us with `&` ignores SIGINT; Dagster would copy that to SIGTERM and never stop.
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        # A shell that starts us with `&` ignores SIGINT, Dagster copies that to SIGTERM, and a child inherits both.
+        for stopping in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(stopping, signal.SIG_DFL)
         if _LIBC is not None:
             _LIBC.prctl(_PR_SET_PDEATHSIG, int(stop_signal))
             if os.getppid() != parent:

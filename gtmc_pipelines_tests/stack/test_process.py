@@ -57,6 +57,18 @@ def test_stop_takes_the_children_of_the_child_along(spawn: Spawn) -> None:
     eventually(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
 
 
+@pytest.mark.parametrize("ignored", [signal.SIGINT, signal.SIGTERM])
+def test_a_child_heeds_a_stop_signal_that_whoever_started_us_ignores(spawn: Spawn, ignored: signal.Signals) -> None:
+    former = signal.signal(ignored, signal.SIG_IGN)
+    try:
+        child = spawn(FOREVER, stop_signal=ignored)
+    finally:
+        signal.signal(ignored, former)
+    child.wait_until(lambda: "up" in child.log_tail(), within_seconds=20)
+    child.stop()
+    assert child.exit_status() != -signal.SIGKILL
+
+
 def test_stopping_twice_is_harmless(spawn: Spawn) -> None:
     child = spawn(FOREVER)
     child.stop()
