@@ -150,6 +150,16 @@ class Module:
         """The syntax tree."""
         return _parsed(self.path)
 
+    @property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        """Every node of the syntax tree."""
+        return _nodes(self.tree)
+
+
+@cache
+def _nodes(tree: ast.Module) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(tree))
+
 
 @cache
 def _parsed(path: Path) -> ast.Module:
@@ -188,7 +198,7 @@ def _is_under(path: Path, folder: str) -> bool:
 def imports_of(module: Module) -> Iterator[str]:
     """Dotted names a module imports, wherever in it, relative ones made absolute."""
     package = [PACKAGE, *module.inside.split("/")[:-1]]
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -275,7 +285,7 @@ def environment_faults(module: Module) -> list[str]:
         return []
     return [
         f"{module.name}:{node.lineno} reads the environment: only settings.py does, so that all of it is documented."
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if isinstance(node, ast.Attribute)
         and node.attr in ("environ", "environb", "getenv", "putenv")
         and isinstance(node.value, ast.Name)

@@ -8,24 +8,25 @@ from pathlib import Path
 import pytest
 
 from gtmc_pipelines_tests.house import rules
+from gtmc_pipelines_tests.house.each_of import every
 from gtmc_pipelines_tests.house.rules import Module
 
 MODULES = rules.source_modules()
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)
+@every(MODULES)
 def test_a_module_imports_only_from_rooms_below_it(module: Module) -> None:
     faults = rules.import_faults(module)
     assert not faults, "\n".join(faults)
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)
+@every(MODULES)
 def test_sql_stands_in_storage_only(module: Module) -> None:
     faults = rules.sql_faults(module)
     assert not faults, "\n".join(faults)
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)
+@every(MODULES)
 def test_the_environment_is_read_in_settings_only(module: Module) -> None:
     faults = rules.environment_faults(module)
     assert not faults, "\n".join(faults)

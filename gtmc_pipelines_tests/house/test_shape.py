@@ -5,9 +5,8 @@ from __future__ import annotations
 import ast
 import re
 
-import pytest
-
 from gtmc_pipelines_tests.house import rules
+from gtmc_pipelines_tests.house.each_of import every
 from gtmc_pipelines_tests.house.rules import Module
 
 MODULES = rules.source_modules()
@@ -17,16 +16,16 @@ FIRST_SENTENCE = re.compile(r"\S.*?\.(?:\s|$)", re.S)
 
 
 def functions_of(module: Module) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
-    return [node for node in ast.walk(module.tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return [node for node in module.nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
 
 
-@pytest.mark.parametrize("module", [*MODULES, *TESTS], ids=lambda module: module.name)
+@every([*MODULES, *TESTS])
 def test_a_file_stays_short_enough_to_read(module: Module) -> None:
     lines = module.text.count("\n")
     assert lines <= rules.MOST_FILE_LINES, f"{module.name} has {lines} lines; split it by job."
 
 
-@pytest.mark.parametrize("module", [*MODULES, *TESTS], ids=lambda module: module.name)
+@every([*MODULES, *TESTS])
 def test_a_function_fits_on_a_screen(module: Module) -> None:
     long = [
         f"{module.name}:{node.lineno} {node.name} has {(node.end_lineno or 0) - node.lineno + 1} lines"
@@ -36,7 +35,7 @@ def test_a_function_fits_on_a_screen(module: Module) -> None:
     assert not long, "\n".join(long)
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)
+@every(MODULES)
 def test_a_module_begins_with_a_sentence_about_its_job(module: Module) -> None:
     docstring = ast.get_docstring(module.tree) or ""
     paragraph = docstring.split("\n\n")[0]
@@ -44,14 +43,14 @@ def test_a_module_begins_with_a_sentence_about_its_job(module: Module) -> None:
     assert len(paragraph.split()) >= 4, f"{module.name}: the first sentence says too little."
 
 
-@pytest.mark.parametrize("module", [*MODULES, *TESTS], ids=lambda module: module.name)
+@every([*MODULES, *TESTS])
 def test_a_module_is_named_after_what_it_holds(module: Module) -> None:
     names = set(module.path.relative_to(rules.ROOT).with_suffix("").parts)
     banned = names & rules.BANNED_MODULE_NAMES
     assert not banned, f"{module.name}: {banned} names no job."
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)
+@every(MODULES)
 def test_nothing_is_left_unfinished(module: Module) -> None:
     found = [
         f"{module.name}:{n} {line.strip()}"
@@ -61,11 +60,11 @@ def test_nothing_is_left_unfinished(module: Module) -> None:
     assert not found, "\n".join(found)
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)
+@every(MODULES)
 def test_nothing_prints_past_the_console(module: Module) -> None:
     found = [
         f"{module.name}:{node.lineno}"
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
         and node.func.id in ("print", "breakpoint", "input")
@@ -73,21 +72,21 @@ def test_nothing_prints_past_the_console(module: Module) -> None:
     assert not found, "\n".join(found)
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)
+@every(MODULES)
 def test_no_exception_is_swallowed_in_silence(module: Module) -> None:
     found = [
         f"{module.name}:{node.lineno}"
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if isinstance(node, ast.ExceptHandler) and all(isinstance(line, ast.Pass) for line in node.body)
     ]
     assert not found, "\n".join(found)
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)
+@every(MODULES)
 def test_no_time_is_naive(module: Module) -> None:
     found = [
         f"{module.name}:{node.lineno}"
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
         if node.func.attr in ("utcnow", "utcfromtimestamp") or (node.func.attr == "now" and _is_bare_now(node))
     ]
@@ -99,7 +98,7 @@ def _is_bare_now(call: ast.Call) -> bool:
     return isinstance(owner, ast.Name) and owner.id in ("datetime", "dt") and not call.args and not call.keywords
 
 
-@pytest.mark.parametrize("module", TESTS, ids=lambda module: module.name)
+@every(TESTS)
 def test_the_name_of_a_test_reads_as_a_sentence(module: Module) -> None:
     short = [
         f"{module.name}:{node.lineno} {node.name}"
@@ -109,11 +108,11 @@ def test_the_name_of_a_test_reads_as_a_sentence(module: Module) -> None:
     assert not short, "\n".join(short)
 
 
-@pytest.mark.parametrize("module", TESTS, ids=lambda module: module.name)
+@every(TESTS)
 def test_no_test_sleeps_to_wait(module: Module) -> None:
     found = [
         f"{module.name}:{node.lineno}"
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
         and node.func.attr == "sleep"

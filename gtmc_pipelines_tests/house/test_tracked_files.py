@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pytest
-
 from gtmc_pipelines_tests.house import rules
+from gtmc_pipelines_tests.house.each_of import every
 
 MOST_BYTES = 1_000_000
 BINARY = {".png", ".jpg", ".gif", ".ico", ".gz", ".xz", ".woff2"}
@@ -40,26 +39,26 @@ def lines_with(pattern: re.Pattern[str], path: Path) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("path", TEXTS, ids=shown)
+@every(TEXTS)
 def test_no_file_names_a_path_of_one_machine(path: Path) -> None:
     found = lines_with(MACHINE_PATH, path)
     assert not found, "\n".join(found)
 
 
-@pytest.mark.parametrize("path", [path for path in TEXTS if "house" not in path.parts], ids=shown)
+@every([path for path in TEXTS if "house" not in path.parts])
 def test_no_file_names_a_package_index(path: Path) -> None:
     found = lines_with(REGISTRY, path)
     assert not found, "\n".join(found)
 
 
-@pytest.mark.parametrize("path", TEXTS, ids=shown)
+@every(TEXTS)
 def test_no_file_holds_a_secret(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     found = [name for name, pattern in SECRETS.items() if pattern.search(text)]
     assert not found, f"{shown(path)} holds {', '.join(found)}."
 
 
-@pytest.mark.parametrize("path", FILES, ids=shown)
+@every(FILES)
 def test_no_file_is_large_enough_to_be_data(path: Path) -> None:
     assert path.stat().st_size <= MOST_BYTES, f"{shown(path)} has {path.stat().st_size:,} bytes."
 
