@@ -15,7 +15,7 @@ export REMOVE_OUTSIDE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test demo up bench chaos attack nightly clean
+.PHONY: help setup check lint test demo up bench chaos attack nightly clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -32,11 +32,13 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install -q --no-deps -e . 2>>$(VENV)/install.log || { cat $(VENV)/install.log >&2; exit 1; }
 	@touch $@
 
-check: setup ## format, lint, types, house rules
+check: lint ## format, lint, types, house rules
+	@$(BIN)/pytest -q gtmc_pipelines_tests/house
+
+lint: setup # what `make test` doesn't check
 	@$(BIN)/ruff format --check gtmc_pipelines gtmc_pipelines_tests
 	@$(BIN)/ruff check gtmc_pipelines gtmc_pipelines_tests
 	@$(BIN)/mypy
-	@$(BIN)/pytest -q gtmc_pipelines_tests/house
 
 test: setup ## the whole test suite, with the real services
 	@$(BIN)/pytest -n 2 --dist loadfile
