@@ -41,7 +41,7 @@ lint: setup # what `make test` doesn't check
 	@$(BIN)/mypy
 
 test: setup ## the whole test suite, with the real services
-	@$(BIN)/pytest -n 2 --dist loadfile
+	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 demo: setup ## everything, with data and a check of the result, then stopped again
 	@$(BIN)/gtmc demo

@@ -27,6 +27,21 @@ if TYPE_CHECKING:
     from gtmc_pipelines.storage.engine import Database
 
 SANDBOX_SECONDS = 60.0
+_LONGEST_FIRST = ("browser", "chaos", "services")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files of long tests first, so that no process of the suite is left alone with them at the end."""
+
+    def rank(item: pytest.Item) -> int:
+        marks = {mark.name for mark in item.iter_markers()}
+        return next((place for place, mark in enumerate(_LONGEST_FIRST) if mark in marks), len(_LONGEST_FIRST))
+
+    ranks: dict[Path, int] = {}
+    for item in items:
+        ranks[item.path] = min(rank(item), ranks.get(item.path, rank(item)))
+    items.sort(key=lambda item: ranks[item.path])
 
 
 @pytest.fixture(scope="session")
