@@ -2,41 +2,47 @@
 
 Records stay the vendor's own bytes. Only two things are changed, because PostgreSQL can't store them:
 an escaped NUL and half of a surrogate pair become U+FFFD. A page with NaN or other lenient JSON is
-parsed a second time with exact decimals.
+parsed a second time with exact decimals. What nobody can read of a record (bytes that are no UTF-8, hundreds
+of levels, numbers beyond every bound) is marked in its place (`model.unreadable`): it costs its record, not the page.
 """
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from contextlib import suppress
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import TypeVar
 
 import msgspec
 
 from gtmc_pipelines.model.errors import Broken
+from gtmc_pipelines.model.unreadable import MOST_DEPTH, NO_NUMBER, ON_BAD_BYTES, shallow, unmarked
 
 _Page = TypeVar("_Page")
 
-_SUSPECT = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What decoding a record may raise."""
+
+_SUSPECT = re.compile(rb"\\u(?:0000|[dD][89a-fA-F]|[fF][dD][dD][012])")
 _ESCAPE = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a whole pair: kept
-    rb"|\\u(0000|[dD][89a-fA-F][0-9a-fA-F]{2})"  # NUL or half a pair
+    rb"|\\u(0000|[dD][89a-fA-F][0-9a-fA-F]{2}|[fF][dD][dD][012])"  # NUL, half a pair, or a mark of ours
     rb"|\\.",  # any other escape, so that an escaped backslash is not misread
     re.DOTALL,
 )
+_LEVELS_OF_A_PAGE = 10  # around its records
 _EXACT = msgspec.json.Encoder(decimal_format="number")
 
 
 def decode_page(body: bytes, decoder: msgspec.json.Decoder[_Page], vendor: str) -> _Page:
     """The page as `decoder`'s type. Raises Broken (`unparsable_page`), without any of its text."""
-    with suppress(msgspec.MsgspecError, UnicodeDecodeError):  # the patient parser below has the last word
+    with suppress(*UNREADABLE):  # the patient parser below has the last word
         body.decode()  # msgspec doesn't look into the parts it keeps raw
         return decoder.decode(mended(body))
     try:
-        lenient = json.loads(body, parse_float=Decimal, parse_int=Decimal, parse_constant=_no_number, strict=False)
-        return decoder.decode(mended(_EXACT.encode(_storable(lenient))))
+        return _patiently(body, decoder)
     except (ValueError, TypeError, ArithmeticError, RecursionError, msgspec.MsgspecError):
         raise Broken(
             "unparsable_page",
@@ -47,9 +53,33 @@ def decode_page(body: bytes, decoder: msgspec.json.Decoder[_Page], vendor: str) 
 
 def mended(data: bytes) -> bytes:
     """JSON with escaped NULs and lone surrogates replaced by U+FFFD; the same object when there are none."""
+    data = unmarked(data)
     if not _SUSPECT.search(data):
         return data
     return _ESCAPE.sub(lambda found: rb"\ufffd" if found[1] else found[0], data)
+
+
+def _patiently(body: bytes, decoder: msgspec.json.Decoder[_Page]) -> _Page:
+    data = shallow(_marked(body), MOST_DEPTH + _LEVELS_OF_A_PAGE)
+    with suppress(*UNREADABLE):
+        return decoder.decode(data)
+    lenient = json.loads(data, parse_float=_exact, parse_int=_exact, parse_constant=_no_number, strict=False)
+    return decoder.decode(_EXACT.encode(_storable(lenient)))
+
+
+def _marked(body: bytes) -> bytes:
+    """The page in UTF-8, with marks for bytes that are none."""
+    encoding = json.detect_encoding(body)
+    if encoding.startswith("utf-8"):
+        return mended(body.removeprefix(codecs.BOM_UTF8)).decode(errors=ON_BAD_BYTES).encode()
+    return mended(body.decode(encoding, "replace").encode(errors="replace"))
+
+
+def _exact(digits: str) -> Decimal | str:
+    try:
+        return Decimal(digits)
+    except InvalidOperation:
+        return NO_NUMBER
 
 
 def _no_number(_: str) -> None:

@@ -22,6 +22,7 @@ from gtmc_pipelines.mapping.sentiment import method_version
 from gtmc_pipelines.model.entities import ENTITIES, SKIP, Entity, EntitySpec, Kind
 from gtmc_pipelines.model.errors import Misuse, Reject
 from gtmc_pipelines.model.records import FailedValue, MappedRow
+from gtmc_pipelines.model.unreadable import fault_of
 
 COMPILER_VERSION = 2
 """Raise it whenever the same payload and entries would give another row."""
@@ -117,6 +118,9 @@ class CompiledMapping:
     def _mapped(
         self, payload: bytes, skip: SkipFunction | None
     ) -> tuple[tuple[str | None, ...] | None, tuple[FailedValue, ...]]:
+        fault = fault_of(payload)
+        if fault is not None:
+            raise reject(fault)
         try:
             fields, is_odd = self._fast(payload), False
         except _REFUSED:

@@ -12,6 +12,7 @@ import psycopg
 from gtmc_pipelines.model.counters import Counts
 from gtmc_pipelines.model.errors import Broken, Reject
 from gtmc_pipelines.model.records import FailedValue, SourceRecord
+from gtmc_pipelines.model.unreadable import shallow
 from gtmc_pipelines.storage import bookkeeping, copy_text
 from gtmc_pipelines.storage.batch import Batch, BatchPlan
 from gtmc_pipelines.storage.batch_notes import NOTHING, Noted, Notes
@@ -167,7 +168,8 @@ class BatchTransaction:
             cells = self._cells(record.payload, emptied)
             line = stage_line(record, digest, Fate.MAPPED, copy_text.join(cells.texts), landed or record.payload)
         except Reject as reject:
-            return self._unmapped(record, Fate.REJECTED, UNMAPPED, record.payload, bookkeeping.rejected(key, reject))
+            payload = shallow(record.payload) if reject.code == "too_deep" else record.payload
+            return self._unmapped(record, Fate.REJECTED, UNMAPPED, payload, bookkeeping.rejected(key, reject))
         except UnicodeEncodeError:
             letter = NewLetter(key, "write", "unstorable", "a mapped text is not valid Unicode")
             return self._unmapped(record, Fate.REJECTED, UNMAPPED, record.payload, letter)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from gtmc_pipelines.connectors.json_pages import decode_page, mended
 from gtmc_pipelines.model.errors import Broken
+from gtmc_pipelines.model.unreadable import fault_of, shallow
 
 
 class _Page(msgspec.Struct):
@@ -38,7 +39,7 @@ def test_not_a_number_is_null_and_its_neighbours_keep_their_digits() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"<html></html>", b'{"records":[{]}', b'{"records":3}', b'{"records":["\xff"]}', b"[" * 100_000]
+    "body", [b"", b"<html></html>", b'{"records":[{]}', b'{"records":3}', b'{"\xff":[]}', b"[" * 100_000]
 )
 def test_what_is_no_page_is_one_sentence_without_its_text(body: bytes) -> None:
     with pytest.raises(Broken) as caught:
@@ -46,6 +47,41 @@ def test_what_is_no_page_is_one_sentence_without_its_text(body: bytes) -> None:
     assert caught.value.code == "unparsable_page"
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
+
+
+_NEIGHBOURS = (b'{"id":"before"}', b'{"id":"after","n":0.10}')
+_SPOILT = {
+    "too_deep": [b"[" * n + b"]" * n for n in (150, 990, 3_000, 200_000)] + [b'{"a":[' * 100_000 + b"]}" * 100_000],
+    "bad_unicode": [b'"caf\xe9"', b'"\xff\xfe\xff"', b'{"\xc3":1}', b'"\xed\xa0\x80"', b'"cut \xf0\x9f"'],
+}
+
+
+@pytest.mark.parametrize(
+    ("reason", "value"),
+    [(reason, value) for reason, values in _SPOILT.items() for value in values],
+    ids=lambda each: each if isinstance(each, str) else "",
+)
+@pytest.mark.parametrize("other", [b"{}", b'{"x":NaN}', b'{"x":1e9999999999999999999}'])
+def test_what_nobody_can_read_costs_its_record_and_no_other(reason: str, value: bytes, other: bytes) -> None:
+    before, after = _NEIGHBOURS
+    body = b'{"records":[%s,{"id":"bad","x":%s,"y":"kept"},%s,%s]}' % (before, value, other, after)
+    first, spoilt, _, last = _records(body)
+    assert (json.loads(first), json.loads(last)) == (json.loads(before), json.loads(after))
+    assert fault_of(spoilt) == reason
+    kept = json.loads(shallow(spoilt))
+    assert (kept["id"], kept["y"]) == ("bad", "kept")
+
+
+def test_a_number_beyond_every_bound_costs_its_record_where_a_neighbour_needs_the_patient_parser() -> None:
+    found = _records(b'{"records":[{"a":1e9999999999999999999},{"a":NaN},{"a":1e400}]}')
+    assert [fault_of(each) for each in found] == ["number_out_of_range", None, None]
+
+
+def test_marks_that_a_vendor_sends_are_no_marks() -> None:
+    sent = [r'"\ufdd0"', r'"\uFDD1"', '"\ufdd2"', '"\ufdd0\ufdd1"']
+    for value in sent:
+        assert fault_of(_records(f'{{"records":[{{"a":{value}}}]}}'.encode())[0]) is None
+        assert fault_of(_records(f'{{"records":[{{"a":{value}}},{{"b":NaN}}]}}'.encode())[0]) is None
 
 
 @given(st.text(), st.lists(st.integers(0xD800, 0xDFFF), max_size=3))

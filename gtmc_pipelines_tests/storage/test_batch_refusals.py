@@ -8,12 +8,17 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 
+from gtmc_pipelines.mapping.compile import compile_mapping
+from gtmc_pipelines.mapping.entry import MappingEntry
 from gtmc_pipelines.model.counters import Counts
+from gtmc_pipelines.model.entities import Entity
 from gtmc_pipelines.model.records import SourceRecord
 from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines_tests.storage.write_scene import FieldMapper, Scene, at, batch_of, record
 
 pytestmark = pytest.mark.services
+
+_NAME = [MappingEntry("first_name", "firstName")]
 
 STORABLE = {
     "emoji": "🦄 in a title 👩‍👩‍👧",
@@ -156,3 +161,26 @@ def refusing(url: str, tenant_id: str, name: str, times: int) -> Iterator[Callab
             superuser.execute(f"""
                 DROP TRIGGER refuse_{suffix} ON people; DROP FUNCTION refuse_{suffix}();
                 DROP SEQUENCE tries_{suffix}""")
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (b"[" * 600 + b"]" * 600, "too_deep"),
+        ('"half \ufdd0"'.encode(), "bad_unicode"),
+        ('"\ufdd1"'.encode(), "too_deep"),
+        (b'"\xff"', "bad_unicode"),
+    ],
+    ids=ascii,
+)
+def test_a_record_nobody_can_read_is_kept_as_far_as_it_can_be(scene: Scene, value: bytes, reason: str) -> None:
+    (mapper,) = [compile_mapping(Entity.PERSON, _NAME, "contacts")]
+    spoilt = SourceRecord("bad", b'{"first_name":"Ana","x":%s}' % value, at(1))
+    with scene.writer(mapper) as writer:
+        written = writer.write(batch_of(spoilt, record("good", 1, first_name="Bo")))
+    assert written == Counts(read=2, created=1, failed=1)
+    (letter,) = scene.select("SELECT external_id, reason_code, payload FROM dead_letters")
+    assert letter["external_id"] == "bad"
+    assert letter["reason_code"] in (reason, "unstorable")
+    (raw,) = scene.select("SELECT payload FROM raw.salesforce_contacts WHERE external_id = 'bad'") or [letter]
+    assert "Ana" in str(raw["payload"]) or "base64" in str(raw["payload"])

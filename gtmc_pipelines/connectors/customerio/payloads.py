@@ -8,6 +8,7 @@ from typing import TypeGuard, TypeVar
 
 import msgspec
 
+from gtmc_pipelines.connectors.json_pages import UNREADABLE
 from gtmc_pipelines.model.records import RejectedRecord
 
 T = TypeVar("T")
@@ -33,7 +34,7 @@ def members_of(raw: msgspec.Raw) -> Members | RejectedRecord:
         return _MEMBERS.decode(raw)
     except msgspec.ValidationError:
         return RejectedRecord(None, "not_an_object", "The record is not an object.")
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return RejectedRecord(None, "malformed_record", "The record is not valid JSON.")
 
 
@@ -44,7 +45,7 @@ def member(members: Members, name: str, kind: type[T]) -> T | None:
         return None
     try:
         return msgspec.json.decode(raw, type=kind)
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return None
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from gtmc_pipelines.connectors.delivrai.dialect import Dialect
 from gtmc_pipelines.connectors.delivrai.errors import VENDOR
-from gtmc_pipelines.connectors.json_pages import decode_page
+from gtmc_pipelines.connectors.json_pages import UNREADABLE, decode_page
 from gtmc_pipelines.model.errors import Broken
 
 LIST_KEYS = ("data", "items", "signals", "companies", "results", "rows", "records")
@@ -50,7 +50,7 @@ def envelope_of(body: bytes, dialect: Dialect) -> Envelope:
     try:
         records = (_LIST.decode(found) or []) if found is not None else []
         cursor = _cursor_of(members, dialect)
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         raise _unparsable() from None
     return Envelope(records, cursor)
 

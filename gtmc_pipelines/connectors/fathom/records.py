@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from gtmc_pipelines.connectors.json_pages import decode_page
+from gtmc_pipelines.connectors.json_pages import UNREADABLE, decode_page
 from gtmc_pipelines.model.records import RejectedRecord, SourceRecord
 
 _LONGEST_ID = 64
@@ -66,7 +66,7 @@ def _id_of(data: bytes) -> str | RejectedRecord:
         found = str(_HEAD.decode(data).recording_id).strip()
     except msgspec.ValidationError:
         return _rejected(data)
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return RejectedRecord(None, "malformed_record", "The meeting is not valid JSON.")
     if not found or len(found) > _LONGEST_ID or not found.replace("-", "").replace("_", "").isalnum():
         return RejectedRecord(None, "missing_id", "The meeting has no usable recording_id.")

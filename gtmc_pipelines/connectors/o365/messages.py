@@ -11,7 +11,7 @@ from hashlib import blake2b
 
 import msgspec
 
-from gtmc_pipelines.connectors.json_pages import decode_page
+from gtmc_pipelines.connectors.json_pages import UNREADABLE, decode_page
 from gtmc_pipelines.connectors.o365.policy import Policy, refuse_content
 from gtmc_pipelines.model.addresses import plain_address
 from gtmc_pipelines.model.machine_addresses import is_machine
@@ -101,7 +101,7 @@ def answer_of(body: bytes) -> Answer:
     for raw in answer.value:
         try:
             members = _MEMBERS.decode(raw)
-        except msgspec.MsgspecError:
+        except UNREADABLE:
             continue  # no object: rejected later, and nothing of it is kept
         refuse_content(members)
     return answer
@@ -115,7 +115,7 @@ def items_of(answer: Answer, policy: Policy, addresses: frozenset[str], floor: d
         except msgspec.ValidationError:
             yield _rejected(bytes(raw))
             continue
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except UNREADABLE:
             yield RejectedRecord(None, "malformed_record", "The message is not valid JSON.")
             continue
         if not message.id:
@@ -130,7 +130,7 @@ def names_in(answer: Answer) -> set[str]:
     """Names of a page's messages as records have them, whoever their participants are."""
     names = set()
     for raw in answer.value:
-        with suppress(msgspec.MsgspecError, UnicodeDecodeError):
+        with suppress(*UNREADABLE):
             message = _MESSAGE.decode(raw)
             if message.id and message.removed is None:
                 names.add(_name_of(message, message.id))

@@ -16,6 +16,7 @@ import msgspec
 import requests
 from simple_salesforce.api import Salesforce
 from simple_salesforce.bulk2 import Operation
+from simple_salesforce.util import call_salesforce
 
 from gtmc_pipelines.connectors.contract import ConnectorSettings, Credentials, CredentialSource
 from gtmc_pipelines.connectors.conversation import Conversation
@@ -28,6 +29,7 @@ from gtmc_pipelines.connectors.salesforce.error_table import ORG_MOVED
 from gtmc_pipelines.connectors.salesforce.errors import VENDOR, error_code, fault_of
 from gtmc_pipelines.connectors.vendor_numbers import count_of
 from gtmc_pipelines.model.errors import Broken
+from gtmc_pipelines.model.unreadable import ON_BAD_BYTES, unmarked
 from gtmc_pipelines.vault.secret import Secret
 
 DEFAULT_API_VERSION = "66.0"
@@ -288,14 +290,20 @@ class SalesforceSession(Conversation[SalesforceHttp]):
 
     def job_results(self, object_name: str, job_id: str, locator: str, max_records: int) -> BulkPage:
         """A page of results; the same locator gives the same page again while the job exists."""
-        try:
-            found = self._bulk(object_name).get_query_results(job_id, locator, max_records)
-            announced = count_of(found["number_of_records"])
-            if announced is None:
-                raise ValueError
-            return BulkPage(found["records"], announced, found["locator"])
-        except (ValueError, KeyError):  # not UTF-8, or a header is missing or no number
-            raise outside_contract(VENDOR, "page of Bulk results") from None
+        client = self._bulk(object_name)
+        answer = call_salesforce(
+            url=f"{client._construct_request_url(job_id, True)}/results",
+            method="GET",
+            session=client.session,
+            headers=client._get_headers(client.JSON_CONTENT_TYPE, client.CSV_CONTENT_TYPE),
+            params={"maxRecords": max_records} | ({"locator": locator} if locator else {}),
+        )
+        records = count_of(answer.headers.get("Sforce-NumberOfRecords"))
+        if records is None:
+            raise outside_contract(VENDOR, "page of Bulk results")
+        following = answer.headers.get("Sforce-Locator", "")
+        text = unmarked(answer.content).decode(errors=ON_BAD_BYTES).replace("\0", "\N{REPLACEMENT CHARACTER}")
+        return BulkPage(text, records, "" if following == "null" else following)
 
     def _bulk(self, object_name: str) -> Any:
         # The public calls of SFBulk2Type poll with a five-second first wait and hide locators.
@@ -318,6 +326,6 @@ def _batch_size(page_records: int) -> dict[str, str]:
 def _object(body: bytes) -> dict[str, Any]:
     try:
         parsed = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise outside_contract(VENDOR, "answer") from None
     return parsed if isinstance(parsed, dict) else {}

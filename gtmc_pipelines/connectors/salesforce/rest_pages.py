@@ -9,6 +9,7 @@ from datetime import datetime
 
 import msgspec
 
+from gtmc_pipelines.connectors.json_pages import UNREADABLE
 from gtmc_pipelines.connectors.positions import encode
 from gtmc_pipelines.connectors.salesforce.api import SalesforceSession
 from gtmc_pipelines.connectors.salesforce.checkpoint import RestCheckpoint, checked_next_path
@@ -100,7 +101,7 @@ class _Walk:
 
     def _fields(self, raws: list[msgspec.Raw]) -> frozenset[str]:
         """What the records have: a cursor begun earlier has an earlier select list. Without records, what is asked."""
-        with suppress(msgspec.MsgspecError, IndexError):
+        with suppress(*UNREADABLE, IndexError):
             return frozenset(_MEMBERS.decode(raws[0])) - {"attributes"}
         return frozenset(self.selection.fields)
 
@@ -160,13 +161,14 @@ def records_of(raws: list[msgspec.Raw]) -> tuple[list[SourceRecord], list[Reject
             head = decode_head(data)
             stamp = head.SystemModstamp or head.LastModifiedDate or head.CreatedDate
             changed_at = parse_time(stamp) if stamp else None
-        except (msgspec.MsgspecError, ValueError):
+            payload = _without_attributes(data, head)
+        except (*UNREADABLE, ValueError):
             rejects.append(_rejected(data))
             continue
         if not head.Id:
             rejects.append(RejectedRecord(None, "missing_id", "The record has no Id."))
             continue
-        records.append(SourceRecord(head.Id, _without_attributes(data, head), changed_at, head.IsDeleted is True))
+        records.append(SourceRecord(head.Id, payload, changed_at, head.IsDeleted is True))
     return records, rejects
 
 
@@ -191,7 +193,7 @@ def _rejected(data: bytes) -> RejectedRecord:
         if is_object:
             return RejectedRecord(None, "missing_id", "The record has no Id.")
         return RejectedRecord(None, "not_an_object", "The record is not an object.")
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return RejectedRecord(None, "malformed_record", "The record is not valid JSON.")
     return RejectedRecord(record_id, "malformed_record", "A system field of the record has another type or form.")
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import msgspec
 
 from gtmc_pipelines.connectors.error_rules import outside_contract
-from gtmc_pipelines.connectors.json_pages import decode_page
+from gtmc_pipelines.connectors.json_pages import UNREADABLE, decode_page
 from gtmc_pipelines.connectors.salesforce.api import SalesforceSession
 from gtmc_pipelines.connectors.salesforce.checkpoint import checked_next_path
 from gtmc_pipelines.connectors.salesforce.composite import MOST_SOQL_CHARACTERS
@@ -152,14 +152,14 @@ def _members(raw: msgspec.Raw) -> Members:
     """A record's members; none for what is no object."""
     try:
         return _MEMBERS.decode(raw)
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return {}
 
 
 def _key(members: Members) -> str:
     try:
         return _ID.decode(members.get("Id", msgspec.Raw(b'""')))
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return ""
 
 

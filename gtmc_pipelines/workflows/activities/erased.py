@@ -45,9 +45,12 @@ class _Guard:
         if self._is_theirs(record.external_id):
             return None
         try:
-            document = parsed(record.payload.decode())
+            return self._judged(record)
         except (ValueError, RecursionError):  # what is no JSON becomes a dead letter, bytes and all
             return None if self._marks.is_in(record.payload.decode("utf-8", "replace")) else record
+
+    def _judged(self, record: SourceRecord) -> SourceRecord | None:
+        document = parsed(record.payload.decode())
         if not mentions(document, self._marks):
             return record
         masked = without(document, self._marks)

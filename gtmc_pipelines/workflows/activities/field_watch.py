@@ -247,7 +247,7 @@ class _Filled:
         try:
             fields = self._decoder.decode(record.payload)
             return [path for path in self._paths if self._is_filled(fields, path)]
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, RecursionError):
             return self._paths
 
     def _is_filled(self, fields: Any, path: str) -> bool:
