@@ -13,6 +13,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gtmc_pipelines.sandbox.echo import echoed
 from gtmc_pipelines.sandbox.journal import Journal
 from gtmc_pipelines.sandbox.knobs import Knob, Knobs
+from gtmc_pipelines.sandbox.spoiled import FAULT as UNREADABLE
+from gtmc_pipelines.sandbox.spoiled import TEXT as UNREADABLE_TEXT
+from gtmc_pipelines.sandbox.spoiled import Spoiler
 from gtmc_pipelines.sandbox.vendor import Exchange, Vendor
 
 TRANSPORT_FAULTS = {
@@ -23,6 +26,7 @@ TRANSPORT_FAULTS = {
     "echo": "status (default 401) with the JSON `words`; {echo} in them becomes the request's headers, query and body",
     "slow": "latency_ms before the answer; bytes_per_second: the body trickles",
     "cut": "the connection is closed after after_bytes of the body (default: in the middle of its first chunk)",
+    UNREADABLE: UNREADABLE_TEXT,
     "clock_skew": "seconds the vendor's clock is off (Date header, stamps of changes); stays on, takes no chances",
 }
 
@@ -69,7 +73,9 @@ class Gate:
             spoilt = await echoed(echo, scope, receive) if echo else self._spoilt(exchange, connection)
             if spoilt is None:
                 outlet.cut = exchange.struck("cut")
-            await (spoilt or self._vendor.app)(scope, receive, outlet.send)
+            unreadable = exchange.struck(UNREADABLE)
+            way_out = Spoiler(unreadable, outlet.send).send if unreadable else outlet.send
+            await (spoilt or self._vendor.app)(scope, receive, way_out)
         except _Cut:
             return  # leaving an answer unfinished makes the server close the connection
         finally:
