@@ -75,7 +75,8 @@ class RowAttack:
             try:
                 self._told += self._rows(step)
             except psycopg.Error as error:
-                self._told.append(str(error))
+                diag = error.diag  # its position and context quote the statement itself, marks included
+                self._told += [text for text in (diag.message_primary, diag.message_detail, diag.message_hint) if text]
                 if error.sqlstate in {"42601", "42703"}:
                     self.malformed[f"{error.sqlstate} {str(error).splitlines()[0]}"] += 1
 

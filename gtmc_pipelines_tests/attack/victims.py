@@ -1,7 +1,7 @@
 """Two tenants with rows in every tenant table the catalog knows: one attacks, the other's rows carry marks.
 
 A mark stands in every text, document and byte string of the victim. `secret_mark` is in columns that no role of ours
-may read across tenants, `plain_mark` in those the fleet may see of all.
+may read across tenants, `plain_mark` in those that the fleet or the operator may see of all.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ ROWS_EACH = 2
 _COLUMNS = """
 SELECT format('%I.%I', n.nspname, c.relname) AS name, a.attname AS column, format_type(a.atttypid, NULL) AS type,
        a.attnotnull AND NOT a.atthasdef AND a.attidentity = '' AS is_required, a.attidentity <> '' AS is_made,
-       has_column_privilege('gtmc_fleet', c.oid, a.attnum, 'SELECT') AS is_plain,
+       EXISTS (SELECT FROM unnest(ARRAY['gtmc_fleet', 'gtmc_operator']) r
+                WHERE has_column_privilege(r, c.oid, a.attnum, 'SELECT')) AS is_plain,
        (SELECT string_agg(pg_get_constraintdef(k.oid), ' ') FROM pg_constraint k
          WHERE k.conrelid = c.oid AND k.contype = 'c' AND k.conkey = ARRAY[a.attnum]) AS terms
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
