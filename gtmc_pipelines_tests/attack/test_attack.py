@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from gtmc_pipelines.connectors import host_guard, oauth
+from gtmc_pipelines.defs import guard
 from gtmc_pipelines.storage import oauth_states
 from gtmc_pipelines.vault import keyring
 from gtmc_pipelines_tests.attack.attempt import dice_of
@@ -65,11 +66,19 @@ def _with_unsigned_states(_stage: Stage) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _without_a_guard(_stage: Stage) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(guard, "refusal", lambda *_: None)
+        yield
+
+
 SABOTAGE = {
     "rows": (_without_policies, {"select", "update", "delete", "copy", "prepared", "cursor"}),
     "blobs": (_with_unbound_blobs, {"move", "swap halves"}),
     "addresses": (_with_a_blind_guard, {"decimal", "bracketed", "name"}),
     "states": (_with_unsigned_states, {"altered", "signed by another", "replayed", "raced"}),
+    "pages": (_without_a_guard, {"link", "form", "fetch", "rebound", "socket", "report"}),
 }
 
 
