@@ -324,8 +324,12 @@ class Settings(BaseSettings):
 
 
 def child_environment(changes: Mapping[str, str]) -> dict[str, str]:
-    """The environment for a process we start: ours, with `changes`."""
-    return {**os.environ, **changes}
+    """The environment for a process we start: ours, with `changes`.
+
+    The login that owns the schema is given to nobody unasked: only migrations need it.
+    """
+    own = {name: value for name, value in os.environ.items() if name != variable_of("owner_database_url")}
+    return {**own, **changes}
 
 
 def environment_secret(name: str) -> SecretStr | None:

@@ -44,7 +44,7 @@ def up(
         with progress_lines() as on_progress:
             stack.start(on_progress, stop.is_set)
         print_addresses(stack.addresses)
-        for sentence in stack.moved_ports():
+        for sentence in stack.remarks():
             _notice(sentence)
         console.print("\nStop it with Ctrl-C; the data stay.", highlight=False)
         stack.supervisor.watch(stop, _notice)

@@ -116,6 +116,7 @@ class DagsterServices:
             command=[sys.executable, "-m", *module],
             log_file=self._logs / (name.lower().replace(" ", "-") + ".log"),
             environment=environment,
+            gives_up_rights=True,
         )
 
 

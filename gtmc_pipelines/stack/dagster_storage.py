@@ -76,6 +76,7 @@ class DagsterSchema:
             command=[sys.executable, "-m", "dagster", "instance", "migrate"],
             log_file=self._log_file,
             environment=environment,
+            gives_up_rights=True,
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,11 +11,13 @@ from typing import Self
 
 from gtmc_pipelines.model.errors import Misuse
 from gtmc_pipelines.settings import Settings, child_environment, variable_of
+from gtmc_pipelines.stack import rights
 from gtmc_pipelines.stack.dagster_services import DagsterServices
 from gtmc_pipelines.stack.dagster_storage import DagsterSchema
 from gtmc_pipelines.stack.encryption_key import key_file_for
 from gtmc_pipelines.stack.folder_lock import FolderLock
 from gtmc_pipelines.stack.ports import USUAL_PORTS
+from gtmc_pipelines.stack.private_home import UMASK, close_home
 from gtmc_pipelines.stack.process import ChildProcess, ChildSpec
 from gtmc_pipelines.stack.sandbox_part import SandboxPart, sandbox_environment, without_real_vendors
 from gtmc_pipelines.stack.servers import Servers
@@ -25,6 +28,10 @@ from gtmc_pipelines.stack.supervisor import Supervisor
 PARTS = ("sandbox", "worker", "dagster")
 _VENDOR_LEVEL, _WORK_LEVEL = 1, 2  # servers are level 0; the highest level stops first
 _CONNECTORS_STEP = "Sandbox connectors"
+_RIGHTS_KEPT = (
+    "The parts keep all of root's rights and can read the password of PostgreSQL's superuser: without them they can't "
+    "run here, since the programs or GTMC_HOME belong to another account. Start it as that account."
+)
 _EVENT_BATCH = "500"  # events a run writes to Dagster's storage at once
 
 
@@ -60,6 +67,7 @@ class Stack:
         self._worker_announcement = self.home / "logs" / "worker-ready.log"
         self._key: dict[str, str] = {}
         self._lock: FolderLock | None = None
+        self._former_umask: int | None = None
         self._servers = Servers(settings, self.home)
         self._dagster: DagsterServices | None = None
         self._sandbox: SandboxPart | None = None
@@ -79,15 +87,18 @@ class Stack:
         KeyboardInterrupt once `is_cancelled()`; what had been started by then is stopped.
         """
         self._state.refuse_a_second()
+        self._former_umask = os.umask(UMASK)  # children inherit it
         try:
             self._lock = FolderLock.take(self.home / "stack.lock", "a stack")
         except OSError as error:
+            self.stop()
             raise Misuse(
                 "home_unusable",
                 f"GTMC_HOME ({self.home}) can't be used: {error.strerror}.",
                 next_step="Set GTMC_HOME to a folder you may write to.",
             ) from None
         try:
+            close_home(self.home, self._servers.account_group())
             key_file = key_file_for(self.settings, self.home)
             if key_file is not None:
                 self._key = {"CONNECTOR_ENCRYPTION_KEY": key_file.read_text(encoding="utf-8-sig").strip()}
@@ -106,9 +117,16 @@ class Stack:
             self._state.remove()
             self._lock.release()
             self._lock = None
+        if self._former_umask is not None:
+            os.umask(self._former_umask)
+            self._former_umask = None
 
-    def moved_ports(self) -> list[str]:
-        """A sentence for each part that is not at its usual port because something else listens there."""
+    def remarks(self) -> list[str]:
+        """What isn't as usual: a sentence for each part at another port, and one when parts keep root's rights."""
+        kept = rights.is_root() and not rights.can_be_given_up(self.home / "logs")
+        return self._moved_ports() + [_RIGHTS_KEPT] * kept
+
+    def _moved_ports(self) -> list[str]:
         ports = self._servers.ports()
         if self._dagster is not None:
             ports["dagster"] = self._dagster.port
@@ -188,6 +206,7 @@ class Stack:
                 command=[sys.executable, "-m", "gtmc_pipelines.workflows.moved_sandbox", file],
                 log_file=self.home / "logs" / "sandbox-connectors.log",
                 environment=self._child_environment(with_key=True),
+                gives_up_rights=True,
             )
         )
 
@@ -199,6 +218,7 @@ class Stack:
             output_file=self._worker_announcement,
             environment=self._child_environment(with_key=True),
             grace_seconds=20.0,
+            gives_up_rights=True,
         )
 
     def _child_environment(self, *, with_key: bool = False) -> dict[str, str]:

@@ -1,14 +1,13 @@
 """The embedded PostgreSQL: the server of a PyPI wheel on 127.0.0.1, data kept between starts.
 
-Only TCP, no Unix socket (its path may be too long), and a generated password in a file of mode 0600: on a shared
-machine another account can connect to a loopback port, and a superuser of PostgreSQL may run programs. URLs name
-that file (libpq's `passfile`), so no password stands in a URL, an environment or `stack.json`.
+Only TCP, no Unix socket (its path may be too long), and generated passwords in files of mode 0600 (passfiles.py): on a
+shared machine another account can connect to a loopback port, and a superuser of PostgreSQL may run programs. URLs name
+a login's own file (libpq's `passfile`), so no password stands in a URL, an environment or `stack.json`.
 """
 
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import signal
 import subprocess
@@ -18,9 +17,10 @@ from urllib.parse import quote
 
 from gtmc_pipelines.model.errors import Misuse
 from gtmc_pipelines.stack.folder_lock import FolderLock
+from gtmc_pipelines.stack.passfiles import SUPERUSER, Passfiles
 from gtmc_pipelines.stack.ports import USUAL_PORTS, free_port, is_free
 from gtmc_pipelines.stack.process import ChildProcess, ChildSpec
-from gtmc_pipelines.stack.server_user import ServerPlace, place_for
+from gtmc_pipelines.stack.server_user import ServerPlace, account_for, place_for
 
 _START_SECONDS = 60.0  # recovery after kill -9 reads the log since the last checkpoint
 _SETTINGS = {
@@ -41,7 +41,9 @@ _SETTINGS = {
     "log_checkpoints": "off",
 }
 _CLUSTER = ("-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "--auth=scram-sha-256")
-LOGIN = "gtmc"  # what worker, Dagster and commands log in as; the superuser only migrates
+LOGIN = "gtmc"  # what worker, Dagster's code and commands log in as; the superuser only migrates
+DAGSTER_LOGIN = "dagster"  # owns Dagster's own database, and can't connect to ours
+_GIVE_LOGIN = Path(__file__).parents[1] / "storage" / "login_of_database.sql"
 _ACCESS = "host all all 127.0.0.1/32 scram-sha-256\n"
 _BARE = {"LC_ALL": "C.UTF-8", "TZ": "UTC", "PATH": "/usr/bin:/bin"}
 
@@ -49,7 +51,7 @@ _BARE = {"LC_ALL": "C.UTF-8", "TZ": "UTC", "PATH": "/usr/bin:/bin"}
 class EmbeddedPostgres:
     """One server. `start` and `stop` may be called again; the data stay.
 
-    `data_dir` is its data folder, `<data_dir>.pass` the password file beside it. `port` None means: the usual port
+    `data_dir` is its data folder, the password files are beside it. `port` None means: the usual port
     when it is free, else any.
     """
 
@@ -57,7 +59,7 @@ class EmbeddedPostgres:
         self._data_dir = data_dir.absolute()
         self._wanted_port = port
         self._log_file = log_file or self._data_dir.with_suffix(".log")
-        self._password_file = self._data_dir.with_suffix(".pass")
+        self._passfiles = Passfiles(self._data_dir, (LOGIN, DAGSTER_LOGIN))
         self._child: ChildProcess | None = None
         self._place: ServerPlace | None = None
         self._lock: FolderLock | None = None
@@ -80,15 +82,15 @@ class EmbeddedPostgres:
         self._place = place = place_for(self._data_dir, installation())
         if not (place.data / "PG_VERSION").exists():
             self._create_cluster(place)
-        elif not self._password_file.exists():
+        elif not self._passfiles.owner.exists():
             raise Misuse(
                 "password_file_missing",
                 f"The embedded PostgreSQL has data in {self._data_dir} but its password file is gone.",
-                next_step=f"Restore {self._password_file}, or remove {self._data_dir} to start afresh.",
+                next_step=f"Restore {self._passfiles.owner}, or remove {self._data_dir} to start afresh.",
             )
         self.port = self._choose_port()
         (place.data / "pg_hba.conf").write_text(_ACCESS)
-        self._password_file.chmod(0o600)  # clients ignore it otherwise
+        self._passfiles.settle(place.user)
         options = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value.strip(chr(39))}")]
         self._child = ChildProcess.spawn(
             ChildSpec(
@@ -123,15 +125,20 @@ class EmbeddedPostgres:
         return self._url("postgresql+psycopg", database)
 
     def login_url(self, database: str) -> str:
-        """The same as the unprivileged login, which `storage.logins.ensure_login` makes."""
+        """The same as the unprivileged login, which `storage.logins.ensure_login` lets act as our roles."""
         return self._url("postgresql+psycopg", database, LOGIN)
 
     def dagster_url(self, database: str = "dagster") -> str:
-        """The same for Dagster, which needs psycopg2 named in the URL."""
-        return self._url("postgresql+psycopg2", database)
+        """The same as Dagster's login; Dagster needs psycopg2 named in the URL."""
+        return self._url("postgresql+psycopg2", database, DAGSTER_LOGIN)
 
-    def ensure_database(self, name: str) -> None:
-        """Create a database unless it exists."""
+    @property
+    def account(self) -> tuple[int, int] | None:
+        """Who runs the server (uid, gid); None when that is us."""
+        return account_for(self._data_dir) if os.geteuid() == 0 else None
+
+    def ensure_database(self, name: str, login: str | None = None, *, owns: bool = False) -> None:
+        """Create a database unless it exists. Only `login` may connect to it then; it may own it and all in it."""
         done = self._client("createdb", "--locale=C.UTF-8", "--template=template0", name)
         if done.returncode != 0 and b"already exists" not in done.stderr:
             raise Misuse(
@@ -139,22 +146,34 @@ class EmbeddedPostgres:
                 f"The database {name} could not be created: {done.stderr.decode(errors='replace').strip()}",
                 next_step=f"Read {self._log_file}.",
             )
+        if login is not None:
+            self._give_login(name, login, owns)
+
+    def _give_login(self, database: str, login: str, owns: bool) -> None:
+        """Run the script of storage; the password goes through stdin, which no other process sees."""
+        values = {"database": database, "login": login, "owns": "true" if owns else "false"}
+        values["password"] = self._passfiles.password(login)
+        text = "".join(f"\\set {name} '{value}'\n" for name, value in values.items())
+        done = self._client("psql", "-qX", "-d", database, text=text + _GIVE_LOGIN.read_text())
+        if done.returncode != 0:
+            raise Misuse(
+                "login_not_created",
+                f"The login {login} of database {database} could not be made: {done.stderr.decode(errors='replace')}",
+                next_step=f"Read {self._log_file}.",
+            )
 
     def _url(self, driver: str, database: str, user: str = "postgres") -> str:
-        passfile = quote(str(self._password_file), safe="/")
+        passfile = quote(str(self._passfiles.of(user)), safe="/")
         return f"{driver}://{user}@127.0.0.1:{self.port}/{database}?passfile={passfile}"
 
     def _create_cluster(self, place: ServerPlace) -> None:
         """Run initdb with a new password. A half-made cluster of an interrupted start is removed first."""
         for left_over in place.data.iterdir():
             shutil.rmtree(left_over) if left_over.is_dir() else left_over.unlink()
-        self._password_file.unlink(missing_ok=True)
-        self._password_file.touch(mode=0o600)
-        lines = [f"127.0.0.1:*:*:{user}:{secrets.token_hex(24)}\n" for user in ("postgres", LOGIN)]
-        self._password_file.write_text("".join(lines))
+        self._passfiles.renew_owner()
         handed_over = place.data.with_suffix(".initial")
         handed_over.touch(mode=0o600)
-        handed_over.write_text(self._password())
+        handed_over.write_text(self._passfiles.password(SUPERUSER))
         if place.user:
             os.chown(handed_over, *place.user)
         try:
@@ -192,14 +211,11 @@ class EmbeddedPostgres:
             )
         return self._wanted_port
 
-    def _password(self) -> str:
-        """The superuser's, which stands first."""
-        return self._password_file.read_text().splitlines()[0].rpartition(":")[2]
-
-    def _client(self, program: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    def _client(self, program: str, *arguments: str, text: str = "") -> subprocess.CompletedProcess[bytes]:
         return subprocess.run(  # noqa: S603  fixed programs, no shell
             [client_program(program), "-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", *arguments],
-            env={**_BARE, "PGPASSFILE": str(self._password_file)},
+            env={**_BARE, "PGPASSFILE": str(self._passfiles.owner)},
+            input=text.encode(),
             capture_output=True,
             check=False,
         )

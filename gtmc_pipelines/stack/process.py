@@ -20,6 +20,7 @@ from pathlib import Path
 import psutil
 
 from gtmc_pipelines.model.errors import Misuse
+from gtmc_pipelines.stack import rights
 
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -32,8 +33,9 @@ class ChildSpec:
     """How to start a child: everything but the moment.
 
     `environment` is the whole environment, nothing is inherited. `user` (uid, gid) is whom to become, when we are
-    root. `output_file` takes stdout alone, for a child whose output is read; it is emptied first. `stop_signal` asks
-    for the clean stop; after `grace_seconds` the child is killed. What it leaves in its process group is killed too.
+    root; with `gives_up_rights` it keeps the name, and loses what root may do beyond it, where that is possible
+    (rights.py). `output_file` takes stdout alone, for a child whose output is read; it is emptied first. `stop_signal`
+    asks for the clean stop; after `grace_seconds` the child is killed. What it leaves in its group is killed too.
     """
 
     name: str
@@ -46,6 +48,7 @@ class ChildSpec:
     stop_signal: signal.Signals = signal.SIGTERM
     grace_seconds: float = 15.0
     keep_open: Sequence[int] = field(default_factory=tuple)
+    gives_up_rights: bool = False
 
 
 class ChildProcess:
@@ -66,6 +69,7 @@ class ChildProcess:
         if spec.output_file is not None:
             spec.output_file.touch(mode=0o600)
             spec.output_file.write_bytes(b"")
+        gives_up = spec.gives_up_rights and rights.can_be_given_up(spec.log_file.parent)
         with spec.log_file.open("ab") as log, (spec.output_file or spec.log_file).open("ab") as output:
             try:
                 process = subprocess.Popen(  # noqa: S603  fixed programs, no shell
@@ -77,7 +81,7 @@ class ChildProcess:
                     cwd=spec.working_folder,
                     start_new_session=True,
                     pass_fds=tuple(spec.keep_open),
-                    preexec_fn=_die_with_parent(os.getpid(), spec.stop_signal),
+                    preexec_fn=_die_with_parent(os.getpid(), spec.stop_signal, gives_up),
                     user=spec.user[0] if spec.user else None,
                     group=spec.user[1] if spec.user else None,
                     extra_groups=[] if spec.user else None,
@@ -191,13 +195,15 @@ class ChildProcess:
         return f"Its log, {self.spec.log_file}, ends with:\n{self.log_tail()}"
 
 
-def _die_with_parent(parent: int, stop_signal: signal.Signals) -> Callable[[], None]:
+def _die_with_parent(parent: int, stop_signal: signal.Signals, gives_up: bool) -> Callable[[], None]:
     """What the child does before it becomes the program: default signals, and death when the parent dies."""
 
     def prepare() -> None:
         # A shell that starts us with `&` ignores SIGINT, Dagster copies that to SIGTERM, and a child inherits both.
         for stopping in (signal.SIGINT, signal.SIGTERM):
             signal.signal(stopping, signal.SIG_DFL)
+        if gives_up:
+            rights.give_up()
         if _LIBC is not None:
             _LIBC.prctl(_PR_SET_PDEATHSIG, int(stop_signal))
             if os.getppid() != parent:

@@ -45,6 +45,7 @@ class SandboxPart:
             log_file=self._home / "logs" / "sandbox.log",
             output_file=self._announcement_file,
             environment=child_environment({"GTMC_HOME": str(self._home)}),
+            gives_up_rights=True,
         )
 
     def is_ready(self) -> bool:

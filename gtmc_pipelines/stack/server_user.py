@@ -37,7 +37,7 @@ def place_for(data: Path, installation: Path) -> ServerPlace:
     if os.geteuid() != 0:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         return ServerPlace(installation / "bin", data, None)
-    user = _account(data)
+    user = account_for(data)
     if not _can_run(installation / "bin" / "postgres", user):
         installation = _copied(installation, user)
     if data.is_symlink():
@@ -63,8 +63,8 @@ def remove_outside(original: Path) -> None:
             shutil.rmtree(folder)
 
 
-def _account(data: Path) -> tuple[int, int]:
-    """The owner of existing data, else `postgres`, else `nobody`."""
+def account_for(data: Path) -> tuple[int, int]:
+    """Who runs a server when we are root: the owner of existing data, else `postgres`, else `nobody`."""
     if data.exists() and (owner := data.stat()).st_uid != 0:
         return owner.st_uid, owner.st_gid
     for name in ("postgres", "nobody"):

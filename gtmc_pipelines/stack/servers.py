@@ -10,7 +10,7 @@ from gtmc_pipelines.settings import Settings
 from gtmc_pipelines.stack.dagster_storage import DATABASE as DAGSTER_DATABASE
 from gtmc_pipelines.stack.dagster_storage import create_beside, url_beside
 from gtmc_pipelines.stack.ports import answers_http
-from gtmc_pipelines.stack.postgres import EmbeddedPostgres
+from gtmc_pipelines.stack.postgres import DAGSTER_LOGIN, LOGIN, EmbeddedPostgres
 from gtmc_pipelines.stack.process import ChildProcess, ChildSpec
 from gtmc_pipelines.stack.startup import Begin, Step
 from gtmc_pipelines.stack.supervisor import Supervisor
@@ -19,6 +19,7 @@ from gtmc_pipelines.stack.temporal import EmbeddedTemporal
 DATABASE = "gtmc"
 SERVER_LEVEL = 0
 # A program of its own: this room doesn't import storage, and the start doesn't wait for its imports.
+_NAMESPACE = ["-m", "gtmc_pipelines.workflows.namespace"]
 _MIGRATE = ["-m", "gtmc_pipelines.cli.main", "migrate"]
 
 
@@ -67,8 +68,13 @@ class Servers:
         if self.temporal is not None:
             addresses |= {"Temporal UI": self.temporal.ui_url, "Temporal": self.temporal.address}
         if self.postgres is not None:
-            addresses["PostgreSQL"] = self.postgres.url(DATABASE).replace("+psycopg", "")
+            addresses["PostgreSQL"] = self.postgres.login_url(DATABASE).replace("+psycopg", "")
         return addresses
+
+    def account_group(self) -> int | None:
+        """The group of the account that runs the embedded PostgreSQL when we are root."""
+        account = self.postgres.account if self.postgres is not None else None
+        return account[1] if account is not None else None
 
     def ports(self) -> dict[str, int]:
         """Ports of what we started, by the names of USUAL_PORTS."""
@@ -86,11 +92,13 @@ class Servers:
             *(_server_step("Temporal", server, supervisor) for server in [self.temporal] if server),
             Step("Databases", self._create_databases, needs=("PostgreSQL",)),
             Step(
-                "Migrations", self._program("Migrations", _MIGRATE, self._as_owner(environment)), needs=("Databases",)
+                "Migrations",
+                self._program("Migrations", _MIGRATE, self._as_owner(environment), gives_up_rights=False),
+                needs=("Databases",),
             ),
             Step(
                 "Temporal namespace",
-                self._program("Temporal namespace", ["-m", "gtmc_pipelines.workflows.namespace"], environment),
+                self._program("Temporal namespace", _NAMESPACE, environment, gives_up_rights=True),
                 needs=("Temporal",),
             ),
         ]
@@ -110,20 +118,22 @@ class Servers:
 
     def _create_databases(self) -> ChildProcess | None:
         if self.postgres is not None:
-            self.postgres.ensure_database(DATABASE)
-            self.postgres.ensure_database(DAGSTER_DATABASE)
+            self.postgres.ensure_database(DATABASE, LOGIN)
+            self.postgres.ensure_database(DAGSTER_DATABASE, DAGSTER_LOGIN, owns=True)
         elif self._settings.dagster_pg_url is None and self._settings.database_url is not None:
             create_beside(self._settings.database_url)
         return None
 
     def _as_owner(self, environment: Callable[[], dict[str, str]]) -> Callable[[], dict[str, str]]:
-        """The environment with the embedded server's superuser as owner: for the migrations alone."""
-        if self.postgres is None:
+        """The environment with the schema's owner, the embedded server's superuser: for the migrations alone."""
+        postgres, own = self.postgres, self._settings.owner_database_url
+        if postgres is None and own is None:
             return environment
-        postgres = self.postgres
-        return lambda: {**environment(), "GTMC_OWNER_DATABASE_URL": postgres.url(DATABASE)}
+        return lambda: {**environment(), "GTMC_OWNER_DATABASE_URL": postgres.url(DATABASE) if postgres else str(own)}
 
-    def _program(self, name: str, arguments: list[str], environment: Callable[[], dict[str, str]]) -> Begin:
+    def _program(
+        self, name: str, arguments: list[str], environment: Callable[[], dict[str, str]], *, gives_up_rights: bool
+    ) -> Begin:
         def begin() -> ChildProcess:
             return ChildProcess.spawn(
                 ChildSpec(
@@ -131,6 +141,7 @@ class Servers:
                     command=[sys.executable, *arguments],
                     log_file=self._logs / (name.lower().replace(" ", "-") + ".log"),
                     environment=environment(),
+                    gives_up_rights=gives_up_rights,
                 )
             )
 

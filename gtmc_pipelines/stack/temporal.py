@@ -74,6 +74,7 @@ class EmbeddedTemporal:
                 environment={"HOME": str(self._folder), "TZ": "UTC", "PATH": "/usr/bin:/bin"},
                 working_folder=self._folder,
                 keep_open=[self._lock.descriptor],
+                gives_up_rights=True,
             )
         )
         return self._child

@@ -14,7 +14,7 @@ from typing import Any
 
 from gtmc_pipelines.settings import Settings, child_environment
 from gtmc_pipelines.stack.ports import free_port
-from gtmc_pipelines.stack.postgres import EmbeddedPostgres
+from gtmc_pipelines.stack.postgres import DAGSTER_LOGIN, EmbeddedPostgres
 from gtmc_pipelines.stack.process import ChildProcess, ChildSpec
 from gtmc_pipelines.stack.sandbox_part import sandbox_environment
 from gtmc_pipelines.stack.temporal import EmbeddedTemporal
@@ -62,8 +62,8 @@ def fleet_stage(home: Path, workers: int) -> Iterator[FleetStage]:
             child = part.spawn()
             child.wait_until(part.is_ready, within_seconds=_READY_SECONDS)
             services[name] = [child.pid]
-        for name in ("gtmc", "dagster"):
-            server.ensure_database(name)
+        server.ensure_database("gtmc")
+        server.ensure_database("dagster", DAGSTER_LOGIN, owns=True)
         migrate(server.url("gtmc"))
         prepare_namespace(temporal.address, "default")
         services["sandbox"] = [_sandbox(home, stack).pid]

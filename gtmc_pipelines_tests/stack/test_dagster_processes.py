@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -26,6 +28,8 @@ from gtmc_pipelines.stack.dagster_services import DagsterServices, ask_health, l
 from gtmc_pipelines.stack.embedded import Stack, StackOptions
 from gtmc_pipelines.stack.guard_probe import unguarded
 from gtmc_pipelines.stack.ports import answers
+from gtmc_pipelines.stack.process import ChildProcess, ChildSpec
+from gtmc_pipelines_tests.house.rules import ROOT
 from gtmc_pipelines_tests.stack.conftest import eventually
 
 pytestmark = pytest.mark.services
@@ -161,7 +165,9 @@ def site() -> Iterator[Site]:
         patch.setenv("GTMC_HOME", str(home))
         patch.setenv("PYTHONPATH", str(home))
         patch.setenv("PYTHONDONTWRITEBYTECODE", "1")
-        options = StackOptions(sandbox=False, worker=False, definitions=module.stem)
+        (home / "logs").mkdir(mode=0o755)
+        (home / "logs" / "of-an-earlier-version.log").touch(mode=0o644)
+        options = StackOptions(sandbox=False, definitions=module.stem)
         before = set(psutil.Process().children(recursive=True))
         with Stack(load_settings(), options) as stack:
             stack.start()
@@ -173,7 +179,7 @@ def site() -> Iterator[Site]:
 
 
 def test_reload_definitions_shows_changed_code_and_leaves_one_process_that_holds_it(site: Site) -> None:
-    eventually(site.is_loaded)
+    eventually(site.is_loaded, within_seconds=60)
     site.define("changed")
     assert site.reload() == "RepositoryLocation"
     assert site.assets() == ["changed"]
@@ -182,7 +188,7 @@ def test_reload_definitions_shows_changed_code_and_leaves_one_process_that_holds
 
 
 def test_reloading_broken_code_says_what_is_wrong_and_correcting_it_helps(site: Site) -> None:
-    eventually(site.is_loaded)
+    eventually(site.is_loaded, within_seconds=60)
     site.module.write_text("import nothing_of_the_kind\n")
     assert site.reload() == "PythonError"
     assert "No module named 'nothing_of_the_kind'" in str(load_error(ask_health(site.port)))
@@ -194,23 +200,23 @@ def test_reloading_broken_code_says_what_is_wrong_and_correcting_it_helps(site: 
 
 
 def test_a_killed_process_of_definitions_is_noticed_and_replaced(site: Site) -> None:
-    eventually(site.is_loaded)
+    eventually(site.is_loaded, within_seconds=60)
     (server,) = site.processes("code-server", "start")
     holder = site.holder()
     site.stack.supervisor.check()
     holder.kill()
     assert "A process of Dagster code server ended" in site.notices()[0]
     assert not server.is_running()
-    eventually(site.is_loaded)
+    eventually(site.is_loaded, within_seconds=60)
     assert site.stack.supervisor.check() == []
 
 
 def test_a_killed_code_server_is_noticed_and_replaced_and_what_it_left_ends_with_the_stack(site: Site) -> None:
-    eventually(site.is_loaded)
+    eventually(site.is_loaded, within_seconds=60)
     (server,) = site.processes("code-server", "start")
     server.kill()
     assert "Dagster code server ended unexpectedly (by signal SIGKILL)" in site.notices()[0]
-    eventually(site.is_loaded)
+    eventually(site.is_loaded, within_seconds=60)
 
 
 @pytest.mark.parametrize("what", FOREIGN)
@@ -232,7 +238,7 @@ def test_a_foreign_page_opens_no_websocket(site: Site, origin: str) -> None:
 
 
 def test_subscriptions_of_our_own_pages_hear_what_happens_and_run_no_mutation(site: Site) -> None:
-    eventually(site.is_loaded)
+    eventually(site.is_loaded, within_seconds=60)
     with site.subscribe(origin=f"http://localhost:{site.port}") as socket:
         socket.send(json.dumps({"type": "connection_init", "payload": {}}))
         socket.send(json.dumps({"type": "start", "id": "1", "payload": {"query": CHANGES}}))
@@ -266,12 +272,55 @@ def test_the_address_is_printed_once_the_guard_has_refused_a_mutation(site: Site
 
 
 def test_the_code_server_listens_on_a_socket_of_ours_alone(site: Site) -> None:
-    eventually(site.is_loaded)
+    eventually(site.is_loaded, within_seconds=60)
     processes = [*site.processes("code-server", "start"), site.holder()]
     found = [connection for each in processes for connection in each.net_connections("tcp")]
     assert not [connection for connection in found if connection.status == psutil.CONN_LISTEN]
     (socket,) = (site.module.parent / "dagster").glob("*.sock")
     assert socket.stat().st_mode & 0o022 == 0
+
+
+def test_no_process_was_given_the_superusers_password_or_its_place(site: Site) -> None:
+    home = site.module.parent
+    password = (home / "postgres.pass").read_text().rsplit(":", 1)[1].strip()
+    server = int((home / "postgres" / "postmaster.pid").read_text().splitlines()[0])
+    services = [each for each in psutil.Process().children(recursive=True) if each.ppid() != server]
+    told = [(home / name).read_text() for name in ("stack.json", "stack-secrets.json")]
+    for each in services:
+        with suppress(psutil.NoSuchProcess):
+            told += [*each.environ().values(), *each.cmdline()]
+    assert any("postgres-gtmc.pass" in text for text in told)
+    assert not [text for text in told if password in text or "postgres.pass" in text or "postgres@" in text]
+
+
+def test_everything_of_the_stack_is_closed_to_others(site: Site) -> None:
+    home = site.module.parent
+    made = [path for path in home.rglob("*") if path != site.module and "__pycache__" not in path.parts]
+    assert (home / "logs" / "of-an-earlier-version.log") in made
+    assert [path for path in made if not path.is_symlink() and path.lstat().st_mode & 0o077] == []
+    assert home.stat().st_mode & 0o067 == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="processes of one ordinary account aren't separated from each other")
+def test_as_root_a_worker_with_all_it_has_does_not_become_superuser(site: Site) -> None:
+    eventually(lambda: site.processes("worker"))
+    (worker,) = site.processes("worker")
+    home = site.module.parent
+    spec = ChildSpec(
+        name="the burglar",
+        command=[sys.executable, "-m", "gtmc_pipelines_tests.stack.burglar"],
+        log_file=home / "logs" / "burglar.log",
+        output_file=home / "burglar.json",
+        environment=worker.environ() | {"PYTHONPATH": str(ROOT)},
+        gives_up_rights=True,
+    )
+    burglar = ChildProcess.spawn(spec)
+    eventually(lambda: burglar.exit_status() is not None, within_seconds=60)
+    assert burglar.exit_status() == 0, burglar.log_tail()
+    report = json.loads((home / "burglar.json").read_text())
+    assert report == {"logins": [["dagster", "dagster"], ["gtmc", "gtmc"]], "climbs": [], "break_outs": []}
+    for each in site.processes("-m"):
+        assert "CapEff:\t0000000000000000" in Path(f"/proc/{each.pid}/status").read_text(), each.cmdline()
 
 
 @contextmanager

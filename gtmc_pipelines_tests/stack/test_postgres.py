@@ -15,7 +15,7 @@ import pytest
 from gtmc_pipelines.model.errors import Misuse
 from gtmc_pipelines.stack import postgres, server_user
 from gtmc_pipelines.stack.ports import free_port
-from gtmc_pipelines.stack.postgres import EmbeddedPostgres
+from gtmc_pipelines.stack.postgres import DAGSTER_LOGIN, LOGIN, EmbeddedPostgres
 from gtmc_pipelines.stack.server_user import place_for
 from gtmc_pipelines_tests.stack.conftest import eventually
 
@@ -114,6 +114,55 @@ def test_a_database_is_created_once(server: EmbeddedPostgres) -> None:
     with psycopg.connect(server.url("gtmc").replace("+psycopg", "")) as connection:
         row = connection.execute("SELECT datcollate FROM pg_database WHERE datname = 'gtmc'").fetchone()
     assert row == ("C.UTF-8",)
+
+
+def test_a_server_of_an_earlier_version_gives_dagsters_database_to_a_login_of_its_own(
+    server: EmbeddedPostgres, home: Path
+) -> None:
+    server.ensure_database("gtmc")
+    server.ensure_database("dagster")
+    with psycopg.connect(server.url("dagster").replace("+psycopg", "")) as owner:
+        owner.execute("CREATE TABLE runs (id serial, kind int GENERATED ALWAYS AS IDENTITY)")
+        owner.execute("CREATE SEQUENCE loose; CREATE VIEW seen AS SELECT id FROM runs; CREATE TYPE mood AS ENUM ('a')")
+    server.stop()
+    owner_file, former = home / "postgres.pass", home / "postgres-gtmc.pass"
+    kept = owner_file.read_text() + former.read_text()
+    for file in home.glob("postgres*.pass"):
+        file.unlink()
+    owner_file.write_text(kept)
+    server.start()
+    for _ in range(2):
+        server.ensure_database("gtmc", LOGIN)
+        server.ensure_database("dagster", DAGSTER_LOGIN, owns=True)
+    assert LOGIN not in owner_file.read_text()
+    assert former.read_text() in kept, "a password in use stays"
+    assert [file.stat().st_mode & 0o777 for file in home.glob("postgres*.pass")] == [0o600] * 3
+    assert owner_file.stat().st_uid == (home / "postgres").stat().st_uid
+    _owns_all_of_its_database_and_nothing_else(server)
+
+
+def _owns_all_of_its_database_and_nothing_else(server: EmbeddedPostgres) -> None:
+    own = server.dagster_url().replace("+psycopg2", "")
+    with psycopg.connect(own) as dagster:
+        dagster.execute(
+            "ALTER TABLE runs ADD COLUMN more int; DROP VIEW seen; DROP SEQUENCE loose; CREATE TABLE own ()"
+        )
+        owners = dagster.execute(
+            "SELECT DISTINCT relowner::regrole::text FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+            " UNION SELECT typowner::regrole::text FROM pg_type WHERE typname = 'mood'"
+        ).fetchall()
+        assert owners == [(DAGSTER_LOGIN,)]
+        rights = dagster.execute(
+            "SELECT rolsuper OR rolcreaterole OR rolcreatedb OR rolbypassrls OR rolreplication FROM pg_roles"
+            " WHERE rolname IN ('dagster', 'gtmc')"
+        ).fetchall()
+        assert rights == [(False,), (False,)]
+    places = {url.replace("/dagster?", f"/{name}?") for url in (own,) for name in ("gtmc", "postgres", "template1")}
+    login = server.login_url("dagster").replace("+psycopg", "")
+    for url in (*places, login):
+        with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+            psycopg.connect(url)
+    psycopg.connect(login.replace("/dagster?", "/gtmc?")).close()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root must drop to another account")

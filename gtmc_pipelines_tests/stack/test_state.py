@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gtmc_pipelines.model.errors import Misuse
-from gtmc_pipelines.settings import load_settings, running_stack
+from gtmc_pipelines.settings import child_environment, load_settings, running_stack
 from gtmc_pipelines.stack.encryption_key import key_file_for
 from gtmc_pipelines.stack.state import StackState
 
@@ -65,6 +65,12 @@ def test_client_secrets_stand_in_a_file_of_their_own_and_are_found_all_the_same(
     assert kept.stat().st_mode & 0o077 == 0
     state.remove()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_owners_login_is_given_to_no_process_unasked(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("GTMC_OWNER_DATABASE_URL", "postgresql://owner:hush-hush@mine/db")
+    assert not [value for value in child_environment({"GTMC_HOME": "x"}).values() if "hush-hush" in value]
+    assert child_environment({"GTMC_OWNER_DATABASE_URL": "asked"})["GTMC_OWNER_DATABASE_URL"] == "asked"
 
 
 def test_a_stack_that_is_gone_tells_nothing(running: StackState, tmp_path: Path) -> None:
