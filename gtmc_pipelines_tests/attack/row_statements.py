@@ -1,7 +1,7 @@
 """Statements that reach for another tenant's rows, in every form a bug or an injected text could give them.
 
 None sets `gtmc.tenant_id` to the victim and then reads: who may do that has SQL, and row security doesn't stop them
-(SECURITY.md). What is set and undone again (a savepoint, the end of a transaction) is tried.
+(THREATS.md). What is set and undone again (a savepoint, the end of a transaction) is tried.
 """
 
 from __future__ import annotations
