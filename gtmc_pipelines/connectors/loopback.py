@@ -1,4 +1,7 @@
-"""The loopback end of an OAuth login: a listener on this machine that takes one answer and closes (RFC 8252).
+"""The loopback end of an OAuth login: a listener on this machine that takes the vendor's answer (RFC 8252).
+
+Any program or web page on this machine can knock here. What counts is a GET of the registered path, at the registered
+host, with the state that was issued; everything else gets 404 and the login goes on waiting (`callback_requests`).
 
 Vendors accept plain http for the word `localhost` alone (Salesforce: "Cannot be an HTTP URL"; Microsoft Entra has the
 same rule), and a browser resolves that word to 127.0.0.1 or to ::1 as it likes. So the listener takes both, or
@@ -8,30 +11,27 @@ neither: on one of them alone the code could be delivered to whoever has the oth
 from __future__ import annotations
 
 import errno
+import hmac
 import os
 import re
-import selectors
 import socket
-import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from types import TracebackType
-from typing import Any
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
+from gtmc_pipelines.connectors.callback_requests import Visit, visits
 from gtmc_pipelines.model.errors import Misuse, Reauthorize
 from gtmc_pipelines.vault.secret import Secret
 
 WAIT_SECONDS = 120.0
-_PAGE = (
-    b"<!doctype html><html lang=en><meta charset=utf-8><title>GTM Clarity</title>"
-    b"<p>You can close this window and go back to the terminal.</p></html>"
-)
 _ERROR_CODE = re.compile(r"[a-z_]{1,40}")
 _ADDRESSES = {"localhost": ("127.0.0.1", "::1"), "127.0.0.1": ("127.0.0.1",), "::1": ("::1",)}
 _ABSENT = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT})
+_MOST_PARAMETERS = 40
+_BACKLOG = 128
 _ATTEMPTS = 20  # to find a port that is free on both addresses
 _START_AGAIN = "Start again with `gtmc connectors connect`."
 
@@ -66,36 +66,42 @@ class LoopbackListener:
                 next_step=f"Set {variable} to {_FORM} and register the same.",
             )
         self._path = parts.path or "/"
-        self._servers = listening(_ADDRESSES[host], port, variable)
+        self._sockets = listening(_ADDRESSES[host], port, variable)
+        taken = self._sockets[0].getsockname()[1]
         shown = f"[{host}]" if ":" in host else host
-        taken = f"http://{shown}:{self._servers[0].server_port}{self._path}"
-        self.redirect_uri = callback_url if port else taken
+        self._hosts = {f"{shown}:{taken}", *((shown,) if taken == 80 else ())}
+        self.redirect_uri = callback_url if port else f"http://{shown}:{taken}{self._path}"
+        self._visit: Visit | None = None
 
-    def wait(self, seconds: float = WAIT_SECONDS) -> Callback:
-        """The first request's code and state; then the listener is closed.
+    def wait(self, state: str, seconds: float = WAIT_SECONDS) -> Callback:
+        """What came back with `state`, whoever else calls meanwhile. The browser is answered by `lead_on` or `close`.
 
-        Raises Misuse for a wrong path, missing parameters or no answer in time (`oauth_no_answer`), and Reauthorize
-        when the user or the vendor said no.
+        Raises Misuse for missing parameters or no answer in time (`oauth_no_answer`), and Reauthorize when the user or
+        the vendor said no.
         """
-        received: list[str] = []
-        deadline = time.monotonic() + seconds
-        with self, selectors.DefaultSelector() as ready:
-            for server in self._servers:
-                server.received = received
-                ready.register(server, selectors.EVENT_READ, server)
-            while not received and (left := deadline - time.monotonic()) > 0:
-                for key, _ in ready.select(left):
-                    key.data.handle_request()
-        if not received:
-            raise Misuse(
-                "oauth_no_answer", f"No answer came from the login page in {seconds:.0f} s.", next_step=_START_AGAIN
-            )
-        return callback_of(received[0], self._path)
+        self._dismiss()
+        with closing(visits(self._sockets, time.monotonic() + seconds)) as arriving:
+            for visit in arriving:
+                values = self._answer_in(visit, state)
+                if values is not None:
+                    self._visit = visit
+                    return callback_of(values)
+                visit.refuse()
+        raise Misuse(
+            "oauth_no_answer", f"No answer came from the login page in {seconds:.0f} s.", next_step=_START_AGAIN
+        )
+
+    def lead_on(self, url: str) -> None:
+        """Send the browser that is waiting for its page on to the next step of the login."""
+        visit, self._visit = self._visit, None
+        if visit is not None:
+            visit.redirect(url)
 
     def close(self) -> None:
-        """Stop listening."""
-        for server in self._servers:
-            server.server_close()
+        """Tell the browser that it is done, and stop listening."""
+        self._dismiss()
+        for each in self._sockets:
+            each.close()
 
     def __enter__(self) -> LoopbackListener:
         return self
@@ -103,27 +109,45 @@ class LoopbackListener:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
+    def _dismiss(self) -> None:
+        visit, self._visit = self._visit, None
+        if visit is not None:
+            visit.finish()
 
-def listening(addresses: Sequence[str], port: int, variable: str) -> list[_Server]:
-    """A server on each of these addresses that this machine has, all on one port; 0 is any that is free on all.
+    def _answer_in(self, visit: Visit, state: str) -> dict[str, str] | None:
+        """The parameters of a visit that answers this login; None for any other. Repeated ones answer nothing."""
+        path, _, query = visit.target.partition("?")
+        if visit.method != "GET" or path != self._path or visit.host.lower() not in self._hosts:
+            return None
+        try:
+            found = parse_qs(query, keep_blank_values=True, max_num_fields=_MOST_PARAMETERS)
+        except ValueError:
+            return None
+        values = {name: each[0] for name, each in found.items() if len(each) == 1}
+        is_issued = hmac.compare_digest(values.get("state", "").encode(), state.encode())
+        return values if is_issued and len(values) == len(found) else None
+
+
+def listening(addresses: Sequence[str], port: int, variable: str) -> list[socket.socket]:
+    """A listening socket on each of these addresses that this machine has, all on one port; 0 is any free on all.
 
     Raises Misuse `callback_port_taken` otherwise, and leaves nothing open.
     """
     for attempt in range(1 if port else _ATTEMPTS):
-        servers: list[_Server] = []
+        sockets: list[socket.socket] = []
         try:
             for address in addresses:
-                wanted = servers[0].server_port if servers else port
-                if (server := _listening_on(address, wanted)) is not None:
-                    servers.append(server)
+                wanted = sockets[0].getsockname()[1] if sockets else port
+                if (opened := _listening_on(address, wanted)) is not None:
+                    sockets.append(opened)
         except OSError as error:
-            for server in servers:
-                server.server_close()
+            for each in sockets:
+                each.close()
             if port or attempt == _ATTEMPTS - 1:
                 raise _taken(wanted, address, error, variable) from None
             continue
-        if servers:
-            return servers
+        if sockets:
+            return sockets
     raise Misuse(
         "no_loopback_address",
         f"This machine has none of {', '.join(addresses)}, so the login's answer can't be received here.",
@@ -131,14 +155,27 @@ def listening(addresses: Sequence[str], port: int, variable: str) -> list[_Serve
     )
 
 
-def _listening_on(address: str, port: int) -> _Server | None:
-    """A server there; None when this machine has no such address. Raises OSError when the port can't be had."""
+def _listening_on(address: str, port: int) -> socket.socket | None:
+    """A socket there; None when this machine has no such address. Raises OSError when the port can't be had."""
     try:
-        return (_Server6 if ":" in address else _Server)((address, port), _Handler)
+        opened = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
     except OSError as error:
         if error.errno in _ABSENT:
             return None
         raise
+    try:
+        if os.name == "posix":  # elsewhere that would share the port with a stranger
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if opened.family is socket.AF_INET6:
+            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        opened.bind((address, port))
+        opened.listen(_BACKLOG)
+    except OSError as error:
+        opened.close()
+        if error.errno in _ABSENT:
+            return None
+        raise
+    return opened
 
 
 def _taken(port: int, address: str, error: OSError, variable: str) -> Misuse:
@@ -172,65 +209,12 @@ def _parted(callback_url: str, variable: str) -> tuple[SplitResult, int]:
         ) from None
 
 
-def callback_of(target: str, path: str) -> Callback:
-    """Code and state of a request target like `/callback?code=…&state=…`. Raises as `wait` does."""
-    parts = urlsplit(target)
-    values = {name: found[0] for name, found in parse_qs(parts.query, keep_blank_values=True).items()}
-    if parts.path != path:
-        raise Misuse(
-            "oauth_wrong_path",
-            "The login page came back to another path than the registered callback.",
-            next_step="Register exactly the callback URL that is used, or correct the setting that names it.",
-        )
+def callback_of(values: Mapping[str, str]) -> Callback:
+    """What the parameters of an answer say. Raises as `wait` does."""
     if "error" in values:
         code = values["error"] if _ERROR_CODE.fullmatch(values["error"]) else "unknown"
         raise Reauthorize("oauth_denied", f"The login was not granted ({code}).", next_step=_START_AGAIN)
-    if not (values.get("code") or values.get("admin_consent")) or not values.get("state"):
-        raise Misuse("oauth_incomplete", "The login page's answer carries no code or no state.", next_step=_START_AGAIN)
+    if not (values.get("code") or values.get("admin_consent")):
+        raise Misuse("oauth_incomplete", "The login page's answer carries no code.", next_step=_START_AGAIN)
     rest = {name: value for name, value in values.items() if name not in {"code", "state"}}
-    return Callback(Secret(values.get("code", "")), values["state"], rest)
-
-
-class _Server(HTTPServer):
-    """One request at a time. A connection that breaks, as browsers' early ones do, leaves the login waiting."""
-
-    timeout = 0  # it is asked only once a connection is there
-    allow_reuse_address = os.name == "posix"  # elsewhere that would share the port with a stranger
-    received: list[str]
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Nothing is printed for a broken connection; anything else is our bug and is raised."""
-        error = sys.exc_info()[1]
-        if error is not None and not isinstance(error, OSError):
-            raise error
-
-
-class _Server6(_Server):
-    address_family = socket.AF_INET6
-
-    def server_bind(self) -> None:
-        self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        super().server_bind()
-
-
-class _Handler(BaseHTTPRequestHandler):
-    """Answers with a fixed page and notes the request target; parameters are never echoed or logged."""
-
-    timeout = 10.0
-
-    def do_GET(self) -> None:
-        if self.path == "/favicon.ico":
-            self.send_error(404)
-            return
-        self.server.received.append(self.path)  # type: ignore[attr-defined]
-        self.send_response(200)
-        self.send_header("Content-Type", "text/html; charset=utf-8")
-        self.send_header("Content-Length", str(len(_PAGE)))
-        self.send_header("Cache-Control", "no-store")
-        self.send_header("Referrer-Policy", "no-referrer")
-        self.send_header("Connection", "close")
-        self.end_headers()
-        self.wfile.write(_PAGE)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Nothing is logged: the target carries the code."""
+    return Callback(Secret(values.get("code", "")), values.get("state", ""), rest)
