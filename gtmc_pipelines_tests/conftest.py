@@ -80,13 +80,15 @@ def database(postgres_url: str) -> Iterator[Database]:
 
 
 @pytest.fixture
-def tenant(database: Database) -> str:
-    """Id of a tenant that no other test has."""
+def tenant(database: Database) -> Iterator[str]:
+    """Id of a tenant that no other test has. The vendors' accounts it holds are free again after the test."""
     from gtmc_pipelines.storage.tenants import add_tenant
 
     tenant_id = f"tenant-{uuid.uuid4().hex[:12]}"
     add_tenant(database, tenant_id, f"Tenant {tenant_id}")
-    return tenant_id
+    yield tenant_id
+    with database.tenant(tenant_id) as handle:
+        handle.exec_driver_sql("DELETE FROM connection_owners")
 
 
 @pytest.fixture(scope="session")

@@ -41,6 +41,12 @@ Connector = Annotated[str, typer.Option("--connector", "-c", help="Type or id of
 KeyFile = Annotated[
     Path | None, typer.Option("--key-file", help="File with the API key; '-' reads stdin. Unset: a prompt.")
 ]
+MayShare = Annotated[
+    bool,
+    typer.Option(
+        "--allow-shared-account", help="As the operator: another tenant may have connected this account, too."
+    ),
+]
 _COLUMNS = ("tenant", "type", "status", "schedule", "last_sync_at", "last_sync_error")
 
 
@@ -94,6 +100,7 @@ def connect(
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the address to open.")] = False,
     login_hint: Annotated[str, typer.Option("--login-hint", help="User name the login page should offer.")] = "",
     key_file: KeyFile = None,
+    may_share: MayShare = False,
     as_json: AsJson = False,
 ) -> None:
     """Connect by a login in the browser, or by an API key from a file, stdin or a prompt."""
@@ -101,7 +108,8 @@ def connect(
         row = require_connector(database, tenant, connector)
         login = login_of(row.type)
         if isinstance(login, KeyLogin):
-            done = authorization.connect_by_keys(settings, database, row, read_keys(login, key_file), actor=cli_actor())
+            keys = read_keys(login, key_file)
+            done = authorization.connect_by_keys(settings, database, row, keys, actor=cli_actor(), may_share=may_share)
         else:
             done = authorization.connect_in_browser(
                 settings,
@@ -110,6 +118,7 @@ def connect(
                 show=lambda url: _show(url, no_browser, as_json),
                 actor=cli_actor(),
                 login_hint=login_hint,
+                may_share=may_share,
             )
         row = require_connector(database, tenant, row.id)
     if as_json:

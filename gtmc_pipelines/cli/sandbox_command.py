@@ -39,7 +39,9 @@ def sandbox(
     seed: Annotated[int, typer.Option(help="The same seed gives the same data.")] = 7,
     vendor: Annotated[list[str] | None, typer.Option(help="Only these vendors. Repeat it.")] = None,
     size: Annotated[list[str] | None, typer.Option(help="Live records a tenant: contacts=200000. Repeat it.")] = None,
-    tenants: Annotated[str, typer.Option(help="Tenants that have data, comma-separated.")] = "acme,globex,initech",
+    tenants: Annotated[
+        str, typer.Option(help="Tenants that have data, comma-separated.")
+    ] = "acme,globex,initech,northwind",
     state_dir: Annotated[Path | None, typer.Option(help="Keep CA, grants and changes here for the next start.")] = None,
     redirect_uri: Annotated[
         list[str] | None,

@@ -17,12 +17,15 @@ class Grant:
     """What a login gave: secrets to seal, plain options for the connector's row, and the scopes.
 
     `account` names the vendor's organization: when it differs from the one before, everything has to
-    be read again. `missing_scopes` are required ones that weren't granted.
+    be read again. `accounts` are what the connector comes to hold, in the one form the vendor's ids are compared
+    in; `owner` says whose it is, for people. `missing_scopes` are required ones that weren't granted.
     """
 
     credentials: Mapping[str, Secret]
     options: Mapping[str, Any] = field(default_factory=dict)
     account: str = ""
+    accounts: tuple[str, ...] = ()
+    owner: str = ""
     scopes: tuple[str, ...] = ()
     missing_scopes: tuple[str, ...] = ()
 

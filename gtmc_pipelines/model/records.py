@@ -167,12 +167,16 @@ class SourceField:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """Answer of a cheap liveness probe. `url` is what was called, `detail` one sentence for people."""
+    """Answer of a cheap liveness probe. `url` is what was called, `detail` one sentence for people.
+
+    `accounts` are the vendor's ids of what the credentials lead to (workspaces, an organization), where it tells them.
+    """
 
     is_healthy: bool
     url: str
     detail: str
     facts: Mapping[str, str] = field(default_factory=dict)
+    accounts: tuple[str, ...] = ()
 
 
 class FailedValue(NamedTuple):

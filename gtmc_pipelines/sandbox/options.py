@@ -30,7 +30,7 @@ class SandboxOptions:
     first_port: int = 0
     seed: int = 7
     vendors: tuple[str, ...] = ()
-    tenants: tuple[str, ...] = ("acme", "globex", "initech")
+    tenants: tuple[str, ...] = ("acme", "globex", "initech", "northwind")
     sizes: Mapping[str, int] = field(default_factory=dict)
     state_dir: Path | None = None
     redirect_uris: tuple[str, ...] = ()

@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 
 from gtmc_pipelines.model.connector_types import ConnectorStatus
 from gtmc_pipelines.model.errors import Misuse
-from gtmc_pipelines.storage import audit, credentials, leases, stream_fields
+from gtmc_pipelines.storage import audit, connection_owners, credentials, leases, stream_fields
 from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines.storage.statements import Handle, Row, row, rows, run
 
@@ -199,7 +199,7 @@ def connect(
 
 
 def disconnect(database: Database, tenant_id: str, connector_id: str, *, actor: str = "system") -> None:
-    """Forget a connector's secrets and cursors; its rows and its options stay. A running sync is cut off."""
+    """Forget a connector's secrets, cursors and account; rows and options stay. A running sync is cut off."""
     with database.tenant(tenant_id) as handle:
         credentials.lock(handle, tenant_id, connector_id)
         forget(handle, tenant_id, connector_id, actor=actor)
@@ -212,6 +212,7 @@ def forget(handle: Handle, tenant_id: str, connector_id: str, *, actor: str) -> 
     """
     values = {"tenant_id": tenant_id, "id": connector_id, "status": ConnectorStatus.DISCONNECTED.value}
     start_over(handle, tenant_id, connector_id)
+    connection_owners.release(handle, tenant_id, connector_id)
     before = _before(handle, tenant_id, connector_id)
     run(
         handle,

@@ -23,7 +23,8 @@ from sqlalchemy.types import TypeEngine
 
 from gtmc_pipelines.model.catalog import STREAMS, Stream
 from gtmc_pipelines.model.entities import ENTITIES, Entity, EntitySpec, Kind
-from gtmc_pipelines.storage.tables import METADATA, document, moment, required_text
+from gtmc_pipelines.storage.connection_tables import METADATA
+from gtmc_pipelines.storage.tables import document, moment, required_text
 
 _TYPES: dict[Kind, TypeEngine[Any]] = {
     Kind.TEXT: Text(),

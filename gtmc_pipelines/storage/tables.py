@@ -69,7 +69,8 @@ def _one_of(column: str, values: Any) -> str:
     return f"{column} IN ({', '.join(repr(str(value)) for value in values)})"
 
 
-def _of_a_connector() -> ForeignKeyConstraint:
+def of_a_connector() -> ForeignKeyConstraint:
+    """Rows of a tenant's connector."""
     return ForeignKeyConstraint(["tenant_id", "connector_id"], ["connectors.tenant_id", "connectors.id"])
 
 
@@ -120,7 +121,7 @@ connector_leases = Table(
     Column("owner_namespace", Text),
     number("token"),
     moment("acquired_at", now=True),
-    _of_a_connector(),
+    of_a_connector(),
 )
 
 sync_logs = Table(
@@ -153,7 +154,7 @@ sync_logs = Table(
     document("stream_counts", "{}"),
     document("vendor_usage", "{}"),
     Column("full_because", Text),
-    _of_a_connector(),
+    of_a_connector(),
     UniqueConstraint("tenant_id", "workflow_run_id"),
     CheckConstraint("sync_type IN ('full', 'incremental')", name="sync_type"),
     CheckConstraint("status IN ('running', 'completed', 'failed')", name="status"),
@@ -174,7 +175,7 @@ field_mappings = Table(
     Column("is_default", Boolean, nullable=False, server_default=text("false")),
     Column("version", Integer, nullable=False, server_default="1"),
     moment("updated_at", now=True),
-    _of_a_connector(),
+    of_a_connector(),
     UniqueConstraint("tenant_id", "connector_id", "entity_type"),
     CheckConstraint("entity_type IN ('account', 'person', 'opportunity', 'activity')", name="entity_type"),
 )
@@ -332,17 +333,6 @@ audit_heads = Table(
     moment("written_at", required=True),
 )
 
-oauth_states = Table(
-    "oauth_states",
-    METADATA,
-    Column("nonce_hash", LargeBinary, primary_key=True),
-    required_text("tenant_id"),
-    required_text("connector_id"),
-    moment("expires_at", required=True),
-    moment("used_at"),
-    _of_a_connector(),
-)
-
 sweep_marks = Table(
     "sweep_marks",
     METADATA,
@@ -386,6 +376,6 @@ data_upgrades = Table(
     document("counts_before", "{}"),
     document("counts_after"),
     required_text("requested_by"),
-    _of_a_connector(),
+    of_a_connector(),
     CheckConstraint("outcome IN ('done', 'accepted', 'declined')", name="outcome"),
 )

@@ -19,13 +19,14 @@ from gtmc_pipelines.model.connector_types import ConnectorType
 from gtmc_pipelines.model.errors import GtmcError, Misuse, Reauthorize, SyncFault
 from gtmc_pipelines.model.records import Health
 from gtmc_pipelines.settings import Settings
-from gtmc_pipelines.storage import connector_states, oauth_states
+from gtmc_pipelines.storage import connection_owners, connector_states, oauth_states
 from gtmc_pipelines.storage.connectors import ConnectorRow
 from gtmc_pipelines.storage.credentials import StoredCredentials
 from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines.storage.statements import Handle
 from gtmc_pipelines.vault.secret import Secret
 from gtmc_pipelines.workflows.composition import compose, compose_agreed, key_ring
+from gtmc_pipelines.workflows.connection_claims import accounts_of, note
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ def connect_in_browser(
     actor: str,
     login_hint: str = "",
     wait_seconds: float = WAIT_SECONDS,
+    may_share: bool = False,
 ) -> Connected:
     """Log in by OAuth over a loopback redirect; `show` gets the address to open, the audit log `actor`.
 
@@ -79,7 +81,7 @@ def connect_in_browser(
         state = signer.issue(row.tenant_id, row.id, datetime.now(UTC))
         try:
             show(login.authorize_url(composed, listener.redirect_uri, state, pkce, login_hint))
-            callback = _answer(listener, wait_seconds, login.no_answer_hint)
+            callback = _answer(listener, state, wait_seconds, login.no_answer_hint)
             signer.redeem(callback.state, row.tenant_id, row.id, datetime.now(UTC))
         except BaseException:  # Ctrl-C too: a login that was broken off leaves nothing
             signer.withdraw(state, datetime.now(UTC))
@@ -91,15 +93,14 @@ def connect_in_browser(
             f"{row.type.label} did not grant: {', '.join(grant.missing_scopes)}.",
             next_step="Allow these scopes in the app and connect again.",
         )
-    return _store(
-        settings, database, row, _proven_if_agreed(settings, database, row, grant), login.required_scopes, actor
-    )
+    proven = _proven_if_agreed(settings, database, row, grant)
+    return _store(settings, database, row, proven, login.required_scopes, actor, may_share=may_share)
 
 
-def _answer(listener: LoopbackListener, wait_seconds: float, no_answer_hint: str) -> Callback:
+def _answer(listener: LoopbackListener, state: str, wait_seconds: float, no_answer_hint: str) -> Callback:
     """What came back; when nothing does, the error says what at this vendor may be the reason."""
     try:
-        return listener.wait(wait_seconds)
+        return listener.wait(state, wait_seconds)
     except Misuse as error:
         if error.code != "oauth_no_answer":
             raise
@@ -128,11 +129,20 @@ def prove_keys(settings: Settings, row: ConnectorRow, keys: Mapping[str, Secret]
 
 
 def connect_by_keys(
-    settings: Settings, database: Database, row: ConnectorRow, keys: Mapping[str, Secret] | Proven, *, actor: str
+    settings: Settings,
+    database: Database,
+    row: ConnectorRow,
+    keys: Mapping[str, Secret] | Proven,
+    *,
+    actor: str,
+    may_share: bool = False,
 ) -> Connected:
-    """Store keys sealed once they have proved to work (now, or just before). Otherwise nothing is stored."""
+    """Store keys sealed once they have proved to work (now, or just before). Otherwise nothing is stored.
+
+    Raises Misuse `account_held` when they lead to what another tenant holds, unless the operator says they `may_share`.
+    """
     proven = keys if isinstance(keys, Proven) else prove_keys(settings, row, keys)
-    return _store(settings, database, row, proven, (), actor)
+    return _store(settings, database, row, proven, (), actor, may_share=may_share)
 
 
 def verify(settings: Settings, database: Database, row: ConnectorRow, *, actor: str) -> Health:
@@ -141,7 +151,7 @@ def verify(settings: Settings, database: Database, row: ConnectorRow, *, actor: 
     A token that has expired is renewed, in the audit log by `actor`. Office 365 isn't asked without its agreement.
     """
     stored = StoredCredentials(database, key_ring(settings), row.tenant_id, row.id, actor=actor)
-    return _probe(row.type, stored, compose_agreed(settings, database, row))
+    return note(stored, row, _probe(row.type, stored, compose_agreed(settings, database, row)))
 
 
 def disconnect(settings: Settings, database: Database, row: ConnectorRow, *, actor: str) -> str:
@@ -184,12 +194,21 @@ def _proven(composed: ConnectorSettings, kind: ConnectorType, grant: Grant) -> P
 
 
 def _store(
-    settings: Settings, database: Database, row: ConnectorRow, proven: Proven, required: tuple[str, ...], actor: str
+    settings: Settings,
+    database: Database,
+    row: ConnectorRow,
+    proven: Proven,
+    required: tuple[str, ...],
+    actor: str,
+    *,
+    may_share: bool,
 ) -> Connected:
     """Store secrets, options and status of a proven grant together. The row may have changed since it was read."""
     grant, stored = proven.grant, _stored(settings, database, row)
     with stored.alone() as handle:
         starts_over = _is_of_another_account(row, grant, stored, handle)
+        accounts = accounts_of(row.type, grant, proven.health)
+        connection_owners.claim(handle, row.tenant_id, row.id, row.type, accounts, may_share=may_share)
         stored.store(handle, grant.credentials)
         options = connector_states.connect(
             handle,
@@ -198,7 +217,7 @@ def _store(
             grant.options,
             starts_over=starts_over,
             actor=actor,
-            after={"scopes": list(grant.scopes), "secrets": sorted(grant.credentials)},
+            after={"scopes": list(grant.scopes), "secrets": sorted(grant.credentials), "may_share": may_share},
         )
     return Connected(grant.scopes, required, options, proven.health, starts_over)
 

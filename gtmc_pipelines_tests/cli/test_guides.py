@@ -93,11 +93,11 @@ def at_the_desk(
 
 
 def _log_in(url: str, trust: ssl.SSLContext) -> None:
-    """What a person does in the browser: take the account acme where there is a choice, and allow."""
+    """What a person does in the browser: take the account northwind where there is a choice, and allow."""
     with urllib.request.urlopen(url, timeout=60, context=trust) as page:
         text = page.read().decode()
-    if "login_hint=acme" in text:
-        urllib.request.urlopen(f"{url}&login_hint=acme", timeout=60, context=trust).close()
+    if "login_hint=northwind" in text:
+        urllib.request.urlopen(f"{url}&login_hint=northwind", timeout=60, context=trust).close()
 
 
 def _type(line: str) -> str:

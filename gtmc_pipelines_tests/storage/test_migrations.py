@@ -163,7 +163,7 @@ def test_logs_written_before_there_were_heads_get_theirs_whoever_owns_the_schema
     add_connector(database, "acme", "salesforce")
     with psycopg.connect(libpq(text)) as connection:  # back to how it was
         connection.execute("DROP TRIGGER audit_advance ON audit_log; DROP FUNCTION audit_advance, audit_forget")
-        connection.execute("DROP TABLE audit_heads, left_out_slices, stream_fields, data_upgrades")
+        connection.execute("DROP TABLE audit_heads, left_out_slices, stream_fields, data_upgrades, connection_owners")
         connection.execute("UPDATE alembic_version SET version_num = '0010'")
     migrate(text)
     with database.tenant("acme") as handle:

@@ -12,7 +12,7 @@ import requests
 from gtmc_pipelines.connectors.contract import ConnectorSettings, CredentialSource
 from gtmc_pipelines.connectors.conversation import Conversation
 from gtmc_pipelines.connectors.customerio.errors import CONNECT_AGAIN, VENDOR, fault_of, is_busy_second
-from gtmc_pipelines.connectors.customerio.hosts import base_url, probe_url
+from gtmc_pipelines.connectors.customerio.hosts import base_url, probe_url, region_of
 from gtmc_pipelines.connectors.error_rules import for_tenant
 from gtmc_pipelines.connectors.http import Clock, Sleep, VendorSession, utc_now
 from gtmc_pipelines.connectors.json_pages import decode_page
@@ -28,6 +28,17 @@ MOST_PEOPLE, MOST_MESSAGES, MOST_ACTIVITIES, MOST_ATTRIBUTES = 1000, 1000, 100, 
 EVERYBODY = {"filter": {"and": [{"attribute": {"field": "cio_id", "operator": "exists"}}]}}
 
 _ANYTHING = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+class _Workspace(msgspec.Struct):
+    id: int
+
+
+class _Seen(msgspec.Struct):
+    """What the probe tells of whose key it is: the vendor's answer, or that of the product's documentation."""
+
+    workspaces: list[_Workspace] = []
+    environment_id: int | None = None
 
 
 class CustomerioHttp(VendorSession):
@@ -98,9 +109,19 @@ class CustomerioSession(Conversation[CustomerioHttp]):
         self.base_url = base_url(settings)
         self.credentials = credentials
 
-    def probe(self) -> None:
-        """The cheap call that proves a key. Raises Reauthorize when it is refused."""
-        decode_page(self.http.get(probe_url(self.settings)).content, _ANYTHING, VENDOR)
+    def probe(self) -> tuple[str, ...]:
+        """The cheap call that proves a key; gives the workspaces it sees, `region:id`, where the answer tells them.
+
+        Raises Reauthorize when the key is refused.
+        """
+        body = self.http.get(probe_url(self.settings)).content
+        decode_page(body, _ANYTHING, VENDOR)
+        try:
+            seen = msgspec.json.decode(body, type=_Seen)
+        except msgspec.MsgspecError:  # an installation's own probe
+            return ()
+        ids = [each.id for each in seen.workspaces] or ([] if seen.environment_id is None else [seen.environment_id])
+        return tuple(f"{region_of(self.settings)}:{number}" for number in sorted(set(ids)))
 
     def search_people(self, start: str, limit: int = MOST_PEOPLE) -> bytes:
         """A page of everybody's identifiers."""

@@ -89,13 +89,13 @@ class CustomerioConnector:
         """Asks for the workspace; a refused key is tried in the other region, to say what is wrong."""
         url = probe_url(session.settings)
         try:
-            session.probe()
+            accounts = session.probe()
         except Reauthorize as refusal:
             return Health(False, url, str(_explained(session, refusal)))
         except GtmcError as error:
             return Health(False, url, str(error))
         facts = {"region": region_of(session.settings)}
-        return Health(True, url, "Customer.io answers and accepts the key.", facts)
+        return Health(True, url, "Customer.io answers and accepts the key.", facts, accounts)
 
     def slices(self, session: CustomerioSession, stream: Stream) -> Sequence[Slice]:
         """One unnamed slice: no stream of Customer.io is sliced."""

@@ -28,7 +28,12 @@ class _Project(msgspec.Struct):
     project_id: str
 
 
+class _Organization(msgspec.Struct, frozen=True):
+    organization_id: str = ""
+
+
 class _Identity(msgspec.Struct):
+    organization: _Organization = _Organization()
     projects: list[_Project] = []
 
 
@@ -37,6 +42,15 @@ class _Whoami(msgspec.Struct):
 
 
 _WHOAMI = msgspec.json.Decoder(_Whoami)
+
+
+def organizations_in(answer: bytes) -> tuple[str, ...]:
+    """The organization a probe's answer names; nothing where it names none, as the platform's own contract."""
+    try:
+        found = _WHOAMI.decode(answer).response.organization.organization_id
+    except msgspec.MsgspecError:
+        return ()
+    return (found,) if found else ()
 
 
 class DelivraiHttp(VendorSession):

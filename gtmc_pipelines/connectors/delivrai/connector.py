@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from gtmc_pipelines.connectors.contract import ConnectorSettings, CredentialSource
-from gtmc_pipelines.connectors.delivrai.api import DelivraiSession
+from gtmc_pipelines.connectors.delivrai.api import DelivraiSession, organizations_in
 from gtmc_pipelines.connectors.delivrai.defaults import DEFAULT_MAPPINGS, SOURCE_FIELDS
 from gtmc_pipelines.connectors.delivrai.dialect import OPTIONS
 from gtmc_pipelines.connectors.delivrai.streams import census, check_choices, read_stream, still_there
@@ -37,12 +37,12 @@ class DelivraiConnector:
     def health_check(self, session: DelivraiSession) -> Health:
         """Asks the health path of the contract in use, and whether the public API knows what to read."""
         try:
-            session.probe()
+            accounts = organizations_in(session.probe())
             check_choices(session)
         except GtmcError as error:
             return Health(False, session.health_url, str(error))
         facts = {"profile": session.dialect.profile}
-        return Health(True, session.health_url, "Delivr.ai answers and accepts the key.", facts)
+        return Health(True, session.health_url, "Delivr.ai answers and accepts the key.", facts, accounts)
 
     def slices(self, session: DelivraiSession, stream: Stream) -> Sequence[Slice]:
         """One unnamed slice: no stream of Delivr.ai is sliced."""

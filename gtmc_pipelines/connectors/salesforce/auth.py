@@ -28,6 +28,7 @@ from gtmc_pipelines.vault.secret import Secret
 REQUIRED_SCOPES = ("api", "refresh_token")
 _HOST_FAMILIES = (".salesforce.com", ".force.com", ".cloudforce.com", ".salesforce.mil")
 _ORGANIZATION = re.compile(r"/id/(00D[A-Za-z0-9]{12}(?:[A-Za-z0-9]{3})?)/")
+_ID_LENGTH = 15  # of an id's case-sensitive form; three more letters only check it
 _SCOPE = re.compile(r"[a-z_0-9]{1,40}")
 
 
@@ -88,7 +89,8 @@ def exchange_code(
     found = _ORGANIZATION.search(answer.id)
     organization = found[1] if found else ""
     options = {"instance_url": answer.instance_url, "organization_id": organization}
-    return Grant(_credentials(answer), options, organization, scopes, missing)
+    accounts = (organization[:_ID_LENGTH],) if organization else ()
+    return Grant(_credentials(answer), options, organization, accounts, organization, scopes, missing)
 
 
 def refresh(http: VendorSession, settings: ConnectorSettings, current: Credentials) -> Credentials:
