@@ -154,7 +154,7 @@ class Settings(BaseSettings):
     o365_client_id: SecretStr | None = _variable("O365_CLIENT_ID", description="Application id of the app registration")
     o365_client_secret: SecretStr | None = _variable("O365_CLIENT_SECRET", description="Value of its client secret")
     o365_redirect_uri: str = _variable(
-        "O365_REDIRECT_URI", CALLBACK_URL, description="Registered redirect of the admin consent"
+        "O365_REDIRECT_URI", CALLBACK_URL, description="Registered redirect of sign-in and admin consent"
     )
     o365_login_url: str = _variable(
         "O365_LOGIN_URL", "https://login.microsoftonline.com", description="Login host of the Microsoft cloud"

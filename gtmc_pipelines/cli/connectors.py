@@ -129,21 +129,11 @@ def connect(
                 "required_scopes": done.required_scopes,
                 "proven": done.health.is_healthy,
                 "starts_over": done.starts_over,
+                "owner": done.owner,
             }
         )
         return
-    console.print(f"[green]✓[/green] {row.type.label} connected for {tenant}.", highlight=False)
-    if done.required_scopes:
-        _say(f"scopes granted: {' '.join(done.scopes) or 'not stated'}; required: {' '.join(done.required_scopes)}")
-    if "instance_url" in done.options:
-        _say(f"instance: {done.options['instance_url']}")
-    if done.health.is_healthy:
-        _tell_health(done.health)
-    else:
-        _say(f"Not tried yet. {done.health.detail}")
-    if done.starts_over:
-        _say("It may be another account now, so the next sync reads everything.")
-    _say(f"Next: {_after_connecting(row)}")
+    _tell_connected(row, done)
 
 
 @group.command("verify")
@@ -201,6 +191,23 @@ def disconnect(tenant: Tenant, connector: Connector, as_json: AsJson = False) ->
     else:
         console.print(f"[green]✓[/green] {row.type.label} disconnected ({escape(told)}).", highlight=False)
         _say(f"Its rows stay. To go on: {_command('connectors connect', row)}")
+
+
+def _tell_connected(row: ConnectorRow, done: authorization.Connected) -> None:
+    console.print(f"[green]✓[/green] {row.type.label} connected for {row.tenant_id}.", highlight=False)
+    if done.owner:
+        _say(f"reads from: {done.owner}")
+    if done.required_scopes:
+        _say(f"scopes granted: {' '.join(done.scopes) or 'not stated'}; required: {' '.join(done.required_scopes)}")
+    if "instance_url" in done.options:
+        _say(f"instance: {done.options['instance_url']}")
+    if done.health.is_healthy:
+        _tell_health(done.health)
+    else:
+        _say(f"Not tried yet. {done.health.detail}")
+    if done.starts_over:
+        _say("It may be another account now, so the next sync reads everything.")
+    _say(f"Next: {_after_connecting(row)}")
 
 
 def _asks_at_once(as_json: bool) -> bool:

@@ -49,8 +49,18 @@ class BrowserLogin(Protocol):
         """The address to open. Raises Misuse for a `redirect_uri` that can't be registered there."""
         ...
 
-    def exchange(self, settings: ConnectorSettings, callback: Callback, redirect_uri: str, pkce: Pkce) -> Grant:
+    def exchange(
+        self, settings: ConnectorSettings, callback: Callback, redirect_uri: str, pkce: Pkce, login_hint: str = ""
+    ) -> Grant:
         """Turn what came back into a grant. Raises by the vendor's refusal; stores nothing."""
+        ...
+
+    def consent_url(self, settings: ConnectorSettings, grant: Grant, redirect_uri: str, state: str) -> str:
+        """Where the browser goes on to after the exchange; "" where the grant is whole by then."""
+        ...
+
+    def check_consent(self, settings: ConnectorSettings, grant: Grant, callback: Callback) -> None:
+        """Judge what came back from there. Raises Reauthorize when it isn't what the grant needs."""
         ...
 
     def revoke(self, settings: ConnectorSettings, credentials: Credentials) -> bool:

@@ -42,6 +42,11 @@ class Pkce:
     verifier: Secret
     challenge: str
 
+    @property
+    def nonce(self) -> str:
+        """What an id token of this login must repeat: as unguessable as the verifier, and tells nothing of it."""
+        return _encode(hashlib.sha256(b"gtmc nonce\0" + self.verifier.reveal().encode("ascii")).digest())
+
     @classmethod
     def fresh(cls) -> Pkce:
         """A new pair; the verifier is 64 characters of the unreserved set (43 to 128 are allowed)."""

@@ -31,13 +31,14 @@ from gtmc_pipelines.workflows.connection_claims import accounts_of, note
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """Outcome of connecting: scopes for people, what the first probe said, whether everything is read again."""
+    """Outcome of connecting: scopes and owner for people, what the first probe said, whether all is read again."""
 
     scopes: tuple[str, ...]
     required_scopes: tuple[str, ...]
     options: Mapping[str, object]
     health: Health
     starts_over: bool
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +79,13 @@ def connect_in_browser(
     key_ring(settings)  # fail before the user has logged in, not after
     signer = StateSigner(secrets.token_bytes(32), _States(database, row))
     with LoopbackListener(*_callback(settings, row.type)) as listener:
-        state = signer.issue(row.tenant_id, row.id, datetime.now(UTC))
-        try:
-            show(login.authorize_url(composed, listener.redirect_uri, state, pkce, login_hint))
-            callback = _answer(listener, state, wait_seconds, login.no_answer_hint)
-            signer.redeem(callback.state, row.tenant_id, row.id, datetime.now(UTC))
-        except BaseException:  # Ctrl-C too: a login that was broken off leaves nothing
-            signer.withdraw(state, datetime.now(UTC))
-            raise
-    grant = login.exchange(composed, callback, listener.redirect_uri, pkce)
+        step = _Step(row, signer, listener, wait_seconds, login.no_answer_hint)
+        redirect = listener.redirect_uri
+        callback = step.take(lambda state: show(login.authorize_url(composed, redirect, state, pkce, login_hint)))
+        grant = login.exchange(composed, callback, redirect, pkce, login_hint)
+        if login.consent_url(composed, grant, redirect, ""):
+            consent = step.take(lambda state: listener.lead_on(login.consent_url(composed, grant, redirect, state)))
+            login.check_consent(composed, grant, consent)
     if grant.missing_scopes:
         raise Reauthorize(
             "scopes_missing",
@@ -97,14 +96,36 @@ def connect_in_browser(
     return _store(settings, database, row, proven, login.required_scopes, actor, may_share=may_share)
 
 
-def _answer(listener: LoopbackListener, state: str, wait_seconds: float, no_answer_hint: str) -> Callback:
-    """What came back; when nothing does, the error says what at this vendor may be the reason."""
-    try:
-        return listener.wait(state, wait_seconds)
-    except Misuse as error:
-        if error.code != "oauth_no_answer":
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One way to the vendor's pages and back, under a state of its own."""
+
+    row: ConnectorRow
+    signer: StateSigner
+    listener: LoopbackListener
+    wait_seconds: float
+    no_answer_hint: str
+
+    def take(self, send: Callable[[str], None]) -> Callback:
+        """Send the browser off with a fresh state, and give what comes back; the state is used up then."""
+        state = self.signer.issue(self.row.tenant_id, self.row.id, datetime.now(UTC))
+        try:
+            send(state)
+            callback = self._answer(state)
+            self.signer.redeem(callback.state, self.row.tenant_id, self.row.id, datetime.now(UTC))
+        except BaseException:  # Ctrl-C too: a login that was broken off leaves nothing
+            self.signer.withdraw(state, datetime.now(UTC))
             raise
-        raise Misuse(error.code, error.sentence, next_step=f"{error.next_step} {no_answer_hint}") from None
+        return callback
+
+    def _answer(self, state: str) -> Callback:
+        """What came back; when nothing does, the error says what at this vendor may be the reason."""
+        try:
+            return self.listener.wait(state, self.wait_seconds)
+        except Misuse as error:
+            if error.code != "oauth_no_answer":
+                raise
+            raise Misuse(error.code, error.sentence, next_step=f"{error.next_step} {self.no_answer_hint}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +240,7 @@ def _store(
             actor=actor,
             after={"scopes": list(grant.scopes), "secrets": sorted(grant.credentials), "may_share": may_share},
         )
-    return Connected(grant.scopes, required, options, proven.health, starts_over)
+    return Connected(grant.scopes, required, options, proven.health, starts_over, grant.owner)
 
 
 def _is_of_another_account(row: ConnectorRow, grant: Grant, stored: StoredCredentials, handle: Handle) -> bool:

@@ -24,6 +24,7 @@ from gtmc_pipelines.storage.connectors import add_connector, find_connector
 from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines.storage.o365 import get_config
 from gtmc_pipelines.storage.statements import rows
+from gtmc_pipelines.storage.tenants import add_tenant
 from gtmc_pipelines.vault.keyring import generate_key_hex
 from gtmc_pipelines_tests.connectors.o365_scene import Directory
 from gtmc_pipelines_tests.workflows.conftest import running_worker
@@ -104,7 +105,9 @@ def test_an_administrator_connects_and_the_directory_is_kept(
     shown = gtmc("connectors", "connect", *here, "--login-hint", "acme").stdout
     assert "Office 365 connected" in shown
     assert "Mail.ReadBasic.All" in shown
-    assert "/acme/adminconsent?" in browser[0]
+    assert "/acme/oauth2/v2.0/authorize?" in browser[0]
+    assert len(browser) == 1, "the browser is led on by itself"
+    assert f"reads from: acme.example (directory {directory.org['directory_id']})" in shown
     row = find_connector(database, tenant, ConnectorType.O365)
     assert row is not None
     assert row.status is ConnectorStatus.CONNECTED
@@ -160,7 +163,9 @@ def test_without_the_agreement_an_administrator_connects_and_graph_is_not_asked(
         with pytest.raises(Reauthorize) as refused, call(tenant):
             pass
         assert refused.value.code == "dpa_not_accepted"
-    assert {one["path"] for one in directory.requests()} == {"/acme/adminconsent"}
+    own = directory.org["directory_id"]
+    signing_in = {"/acme/oauth2/v2.0/authorize", "/acme/oauth2/v2.0/token", f"/{own}/discovery/v2.0/keys"}
+    assert {one["path"] for one in directory.requests()} == signing_in | {f"/{own}/adminconsent"}
     gtmc("o365", "accept-dpa", "--tenant", tenant)
     connected = json.loads(gtmc("connectors", "connect", *here, "--login-hint", "acme", "--json").stdout)
     assert connected["proven"]
@@ -192,6 +197,60 @@ def test_an_administrator_who_refuses_leaves_nothing_connected(
     row = find_connector(database, tenant, ConnectorType.O365)
     assert row is not None
     assert row.status is ConnectorStatus.DISCONNECTED
+
+
+RIVAL = "rival"
+
+
+@pytest.mark.parametrize(
+    ("fault", "parameters", "code"),
+    [
+        ("signs_in", {"user": "guest"}, "not_an_administrator"),
+        ("signs_in", {"user": "member"}, "not_an_administrator"),
+        ("consent_elsewhere", {"directory": RIVAL}, "another_directory"),
+        ("id_token_bent", {"claims": {"aud": "another"}}, "id_token_refused"),
+        ("id_token_bent", {"claims": {"tid": RIVAL}}, "id_token_refused"),
+    ],
+    ids=["guest", "member", "rival in the redirect", "token of another app", "rival in the token"],
+)
+def test_nobody_is_bound_to_a_directory_without_proof(
+    directory: Directory,
+    browser: list[str],
+    tenant: str,
+    database: Database,
+    fault: str,
+    parameters: dict[str, Any],
+    code: str,
+) -> None:
+    rival = directory.vendor["credentials"]["orgs"]["globex"]["directory_id"]
+    directory.break_(fault, **json.loads(json.dumps(parameters).replace(RIVAL, rival)))
+    gtmc("connectors", "add", "--tenant", tenant, "--type", "o365")
+    gtmc("o365", "accept-dpa", "--tenant", tenant)
+    error = refusal("connectors", "connect", "--tenant", tenant, "--connector", "o365", "--login-hint", "acme")
+    assert isinstance(error, Reauthorize)
+    assert error.code == code
+    assert directory.requests("/users") == []
+    with database.tenant(tenant) as handle:
+        assert rows(handle, "SELECT config -> 'secrets' AS secrets FROM connectors") == [{"secrets": {}}]
+        assert rows(handle, "SELECT FROM connection_owners") == []
+        assert rows(handle, "SELECT FROM oauth_states") == []
+
+
+def test_a_directory_another_tenant_holds_is_refused_until_it_is_let_go(
+    directory: Directory, browser: list[str], tenant: str, database: Database
+) -> None:
+    rival = f"rival-{tenant}"
+    add_tenant(database, rival)
+    for each in (tenant, rival):
+        gtmc("connectors", "add", "--tenant", each, "--type", "o365")
+    words = ("connectors", "connect", "--connector", "o365", "--login-hint", "acme", "--tenant")
+    gtmc(*words, tenant)
+    error = refusal(*words, rival)
+    assert error.code == "account_held"
+    assert tenant not in str(error).replace(rival, "")
+    gtmc("connectors", "disconnect", "--tenant", tenant, "--connector", "o365")
+    gtmc(*words, rival)
+    gtmc("connectors", "disconnect", "--tenant", rival, "--connector", "o365")
 
 
 def test_the_agreement_is_accepted_and_withdrawn_by_somebody_at_a_time(

@@ -7,15 +7,19 @@ import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import msal
 import pytest
 
-from gtmc_pipelines.connectors.login import HeldCredentials
+from gtmc_pipelines.connectors.contract import ConnectorSettings
+from gtmc_pipelines.connectors.login import Grant, HeldCredentials
 from gtmc_pipelines.connectors.loopback import Callback, callback_of
+from gtmc_pipelines.connectors.o365.addresses import graph_url, login_url
 from gtmc_pipelines.connectors.o365.api import O365Session
-from gtmc_pipelines.connectors.o365.auth import O365Login, graph_url, login_url
+from gtmc_pipelines.connectors.o365.auth import O365Login
+from gtmc_pipelines.connectors.o365.connector import OPTIONS
 from gtmc_pipelines.connectors.o365.tokens import TokenSource
 from gtmc_pipelines.connectors.oauth import Pkce
 from gtmc_pipelines.model.errors import Broken, Misuse, Reauthorize
@@ -38,8 +42,8 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def _sent_back(directory: Directory, hint: str) -> str:
-    url = O365Login().authorize_url(directory.settings(login_url=directory.vendor["http"]), REDIRECT, "S", PKCE, hint)
+def _target_of(url: str) -> str:
+    """Where the login host sends the browser back to."""
     with pytest.raises(urllib.error.HTTPError) as raised:
         urllib.request.build_opener(_NoRedirects).open(url, timeout=10)
     with raised.value as answer:
@@ -48,47 +52,142 @@ def _sent_back(directory: Directory, hint: str) -> str:
     return str(target.removeprefix("http://localhost:1718"))
 
 
-@pytest.mark.parametrize("hint", ["acme", "acme.example", "admin@acme.example"])
-def test_consent_gives_the_directory_and_nothing_else(directory: Directory, hint: str) -> None:
-    callback = _callback(_sent_back(directory, hint))
+def _settings(directory: Directory, **options: Any) -> ConnectorSettings:
+    return directory.settings(login_url=directory.vendor["http"], **options)
+
+
+def _signed_in(directory: Directory, hint: str, **options: Any) -> Grant:
+    """Both halves of signing in."""
+    settings = _settings(directory, **options)
+    callback = _callback(_target_of(O365Login().authorize_url(settings, REDIRECT, "S", PKCE, hint)))
     assert callback.state == "S"
-    grant = O365Login().exchange(directory.settings(), callback, REDIRECT, PKCE)
+    return O365Login().exchange(settings, callback, REDIRECT, PKCE, hint)
+
+
+def _consented(directory: Directory, grant: Grant) -> None:
+    """The second step."""
+    url = O365Login().consent_url(_settings(directory), grant, REDIRECT, "T")
+    assert urllib.parse.urlsplit(url).path == f"/{grant.account}/adminconsent"
+    callback = _callback(_target_of(url))
+    assert callback.state == "T"
+    O365Login().check_consent(_settings(directory), grant, callback)
+
+
+@pytest.mark.parametrize("hint", ["acme", "acme.example", "admin@acme.example", "id"])
+def test_the_administrators_login_gives_the_directory_and_nothing_else(directory: Directory, hint: str) -> None:
+    grant = _signed_in(directory, directory.org["directory_id"] if hint == "id" else hint)
     assert grant.account == directory.org["directory_id"]
     assert {name: value.reveal() for name, value in grant.credentials.items()} == {"directory_id": grant.account}
     assert grant.options == {"organization_id": grant.account}
+    assert grant.accounts == (grant.account,)
+    assert grant.owner == f"acme.example (directory {grant.account})"
+    _consented(directory, grant)
 
 
-def test_an_administrator_who_says_no_is_told_how_to_start_again(directory: Directory) -> None:
-    directory.break_("consent_refused")
+@pytest.mark.parametrize("who", ["guest", "member"])
+def test_being_in_the_directory_proves_nothing(directory: Directory, who: str) -> None:
+    directory.break_("signs_in", user=who)
     with pytest.raises(Reauthorize) as raised:
-        _callback(_sent_back(directory, "acme"))
-    assert raised.value.code == "oauth_denied"
-    assert "permission_denied" in raised.value.sentence
+        _signed_in(directory, "acme.example")
+    assert raised.value.code == "not_an_administrator"
+    assert ("guest" in raised.value.sentence) is (who == "guest")
+
+
+def test_a_role_the_operator_names_may_connect_too(directory: Directory) -> None:
+    directory.break_("signs_in", user="member")
+    role = "b79fbf4d-3ef9-4689-8143-76b194e85509"
+    assert _signed_in(directory, "acme", consent_role=role).account == directory.org["directory_id"]
+    assert "consent_role" in {option.name for option in OPTIONS}
 
 
 @pytest.mark.parametrize(
-    "query",
+    ("bent", "code"),
     [
-        "admin_consent=False&tenant=11111111-2222-3333-4444-555555555555&state=S",
-        "admin_consent=True&state=S",
-        "admin_consent=True&tenant=../evil&state=S",
-        "code=abc&state=S",
+        ({"alg": "none"}, "id_token_refused"),
+        ({"key": "foreign"}, "id_token_refused"),
+        ({"seconds": 4_000}, "id_token_refused"),
+        ({"claims": {"nonce": "another"}}, "id_token_refused"),
+        ({"claims": {"tid": "9188040d-6c67-4c5b-b112-36a304b66dad"}}, "personal_account"),
+    ],
+    ids=["unsigned", "foreign key", "old", "another login's", "personal"],
+)
+def test_a_token_that_proves_nothing_is_refused(directory: Directory, bent: dict[str, Any], code: str) -> None:
+    directory.break_("id_token_bent", **bent)
+    with pytest.raises(Reauthorize) as raised:
+        _signed_in(directory, "acme")
+    assert raised.value.code == code
+
+
+def test_an_administrator_of_another_directory_than_the_one_asked_for_is_refused(directory: Directory) -> None:
+    settings = _settings(directory)
+    callback = _callback(_target_of(O365Login().authorize_url(settings, REDIRECT, "S", PKCE, "globex")))
+    with pytest.raises(Reauthorize) as raised:
+        O365Login().exchange(settings, callback, REDIRECT, PKCE, directory.org["directory_id"])
+    assert raised.value.code == "code_refused", "Microsoft refuses a code at another directory"
+    grant = O365Login().exchange(settings, callback, REDIRECT, PKCE, "globex")
+    assert grant.account == directory.vendor["credentials"]["orgs"]["globex"]["directory_id"]
+
+
+@pytest.mark.parametrize("what", ["code", "redirect", "verifier", "again"])
+def test_microsoft_refuses_a_code_that_does_not_fit(directory: Directory, what: str) -> None:
+    settings, login = _settings(directory), O365Login()
+    callback = _callback(_target_of(login.authorize_url(settings, REDIRECT, "S", PKCE, "acme")))
+    if what == "again":
+        login.exchange(settings, callback, REDIRECT, PKCE, "acme")
+    with pytest.raises(Reauthorize) as raised:
+        login.exchange(
+            settings,
+            replace(callback, code=Secret("1.forged")) if what == "code" else callback,
+            "http://localhost:1719/callback" if what == "redirect" else REDIRECT,
+            Pkce.fresh() if what == "verifier" else PKCE,
+            "acme",
+        )
+    assert raised.value.code == ("app_credentials" if what == "redirect" else "code_refused")
+
+
+@pytest.mark.parametrize("fault", ["sign_in_refused", "consent_refused"])
+def test_an_administrator_who_says_no_is_told_how_to_start_again(directory: Directory, fault: str) -> None:
+    grant = _signed_in(directory, "acme")
+    directory.break_(fault)
+    with pytest.raises(Reauthorize) as raised:
+        _signed_in(directory, "acme") if fault == "sign_in_refused" else _consented(directory, grant)
+    assert raised.value.code == "oauth_denied"
+    assert "_denied)" in raised.value.sentence
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("admin_consent=False&tenant={own}", "consent_missing"),
+        ("code=abc&tenant={own}", "consent_missing"),
+        ("admin_consent=True", "another_directory"),
+        ("admin_consent=True&tenant=../evil", "another_directory"),
+        ("admin_consent=True&tenant={rival}", "another_directory"),
     ],
 )
-def test_an_answer_without_a_consent_or_a_directory_is_refused(directory: Directory, query: str) -> None:
+def test_the_redirects_word_about_the_directory_is_compared_and_never_believed(
+    directory: Directory, query: str, code: str
+) -> None:
+    grant = _signed_in(directory, "acme")
+    rival = directory.vendor["credentials"]["orgs"]["globex"]["directory_id"]
+    callback = _callback(f"/callback?{query.format(own=grant.account, rival=rival)}")
     with pytest.raises(Reauthorize) as raised:
-        O365Login().exchange(directory.settings(), _callback(f"/callback?{query}"), REDIRECT, PKCE)
-    assert raised.value.code == "consent_missing"
+        O365Login().check_consent(directory.settings(), grant, callback)
+    assert raised.value.code == code
 
 
 def test_without_a_hint_the_vendor_asks_which_organization(directory: Directory) -> None:
     url = O365Login().authorize_url(directory.settings(), REDIRECT, "S", PKCE)
-    assert "/organizations/adminconsent?" in url
-    assert dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(url).query)).keys() == {
-        "client_id",
-        "redirect_uri",
-        "state",
-    }
+    assert "/organizations/oauth2/v2.0/authorize?" in url
+    asked = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(url).query))
+    assert (asked["response_type"], asked["scope"], asked["code_challenge_method"]) == (
+        "code",
+        "openid profile",
+        "S256",
+    )
+    assert (asked["nonce"], asked["code_challenge"]) == (PKCE.nonce, PKCE.challenge)
+    assert "login_hint" not in asked
+    assert PKCE.verifier.reveal() not in url
 
 
 @pytest.mark.parametrize("hint", ["a/b", "acme example", "?x", "@"])

@@ -22,6 +22,7 @@ NOT_ADMINISTRATION = {
         "What a sync does is kept in its own log; its start, its cancel and what frees it are audited.",
     ),
     "audit": "It is the audit log.",
+    "connection_owners": "Part of connecting and disconnecting, which are recorded.",
     "dagster_events": "Dagster's own event log, thinned out by age.",
     "migrate": "The schema, no tenant's data.",
     "oauth_states": "A login under way; what comes of it is `connector.connect`.",

@@ -19,7 +19,7 @@ from gtmc_pipelines.connectors.contract import ConnectorSettings, CredentialSour
 from gtmc_pipelines.connectors.conversation import Conversation
 from gtmc_pipelines.connectors.http import Clock, Sleep, VendorSession, utc_now
 from gtmc_pipelines.connectors.json_pages import decode_page
-from gtmc_pipelines.connectors.o365.auth import directory_of, graph_url
+from gtmc_pipelines.connectors.o365.addresses import directory_of, graph_url
 from gtmc_pipelines.connectors.o365.errors import GraphRefusal, refusal_of
 from gtmc_pipelines.connectors.o365.lanes import MAILBOX_REQUESTS, MAILBOX_SECONDS, Lanes, user_in
 from gtmc_pipelines.connectors.o365.policy import Policy

@@ -1,31 +1,24 @@
-"""Office 365's login: admin consent in the browser, and where the app and its directory are found.
+"""Office 365's login: an administrator signs in at the directory, then consents for it.
 
-What composition gives (`ConnectorSettings`):
-  app      `client_id`, `client_secret`: our app registration (O365_CLIENT_ID, O365_CLIENT_SECRET)
-  options  those of `connector.OPTIONS`, and what connecting sets: `organization_id` (the directory)
-  secrets  `directory_id`: the directory whose administrator consented
-Access tokens are kept in memory only (`tokens`).
+Signing in proves whose directory it is and that the signer may consent there; the consent is the grant. What the
+consent's redirect says of the directory is compared, never believed: anybody can send a browser there with any
+directory's id. Access tokens are kept in memory only (`tokens`).
 """
 
 from __future__ import annotations
 
-import re
 from urllib.parse import urlencode
 
 from gtmc_pipelines.connectors.contract import ConnectorSettings, Credentials
-from gtmc_pipelines.connectors.host_guard import checked_url, host_port, refused
 from gtmc_pipelines.connectors.login import Grant
 from gtmc_pipelines.connectors.loopback import Callback
+from gtmc_pipelines.connectors.o365 import sign_in
+from gtmc_pipelines.connectors.o365.addresses import app_secret, is_directory_id, login_url
+from gtmc_pipelines.connectors.o365.id_token import require_administrator
 from gtmc_pipelines.connectors.oauth import Pkce
 from gtmc_pipelines.model.errors import Misuse, Reauthorize
 from gtmc_pipelines.vault.secret import Secret
 
-DEFAULT_LOGIN_URL = "https://login.microsoftonline.com"
-DEFAULT_GRAPH_URL = "https://graph.microsoft.com/v1.0"
-LOGIN_HOSTS = frozenset({"login.microsoftonline.com", "login.microsoftonline.us", "login.partner.microsoftonline.cn"})
-GRAPH_HOSTS = frozenset(
-    {"graph.microsoft.com", "graph.microsoft.us", "dod-graph.microsoft.us", "microsoftgraph.chinacloudapi.cn"}
-)
 PERMISSIONS = ("User.Read.All", "Mail.ReadBasic.All (or the role Application Mail.ReadBasic in Exchange)")
 """What the app must have been given: by the administrator's consent, and mail by either of two ways.
 
@@ -34,12 +27,9 @@ can't name any ("Admin consent on the Microsoft identity platform"). Who wants t
 User.Read.All alone.
 """
 
-_DIRECTORY_ID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_HINT = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,252}")
-
 
 class O365Login:
-    """How Office 365 is connected: a `BrowserLogin` whose login page is the administrator's consent."""
+    """How Office 365 is connected: a `BrowserLogin` in two steps, signing in and consenting."""
 
     required_scopes = PERMISSIONS
     no_answer_hint = (
@@ -50,25 +40,43 @@ class O365Login:
     def authorize_url(
         self, settings: ConnectorSettings, redirect_uri: str, state: str, pkce: Pkce, login_hint: str = ""
     ) -> str:
-        """The consent page; a hint (domain, directory id or user name) names the directory in the path."""
-        hint = login_hint.rpartition("@")[2] or "organizations"
-        if not _HINT.fullmatch(hint):
-            raise Misuse("bad_login_hint", "The login hint names no directory.", next_step="Give its domain or id.")
-        values = {"client_id": app_secret(settings, "client_id").reveal(), "redirect_uri": redirect_uri, "state": state}
-        return f"{login_url(settings)}/{hint}/adminconsent?{urlencode(values)}"
+        """The sign-in page; a hint (domain, directory id or user name) names the directory in the path."""
+        return sign_in.address(settings, redirect_uri, state, pkce, login_hint)
 
-    def exchange(self, settings: ConnectorSettings, callback: Callback, redirect_uri: str, pkce: Pkce) -> Grant:
-        """The directory that consented. There is no code: the grant lives in the directory itself."""
-        directory = callback.parameters.get("tenant", "")
-        if callback.parameters.get("admin_consent", "").lower() != "true" or not _DIRECTORY_ID.fullmatch(directory):
+    def exchange(
+        self, settings: ConnectorSettings, callback: Callback, redirect_uri: str, pkce: Pkce, login_hint: str = ""
+    ) -> Grant:
+        """The directory whose administrator signed in. Raises Reauthorize for everybody else (`id_token`)."""
+        signer = sign_in.signer_of(settings, callback.code, redirect_uri, pkce, login_hint)
+        authority = sign_in.authority_of(login_hint)
+        if is_directory_id(authority) and authority.lower() != signer.directory:
+            raise _another_directory()
+        require_administrator(signer, str(settings.options.get("consent_role") or ""))
+        domain = authority.lower() if "." in authority else signer.domain
+        return Grant(
+            {"directory_id": Secret(signer.directory)},
+            {"organization_id": signer.directory},
+            signer.directory,
+            accounts=(signer.directory,),
+            owner=f"{domain} (directory {signer.directory})" if domain else f"directory {signer.directory}",
+        )
+
+    def consent_url(self, settings: ConnectorSettings, grant: Grant, redirect_uri: str, state: str) -> str:
+        """The consent page of the directory that was signed in to."""
+        values = {"client_id": app_secret(settings, "client_id").reveal(), "redirect_uri": redirect_uri, "state": state}
+        return f"{login_url(settings)}/{grant.account}/adminconsent?{urlencode(values)}"
+
+    def check_consent(self, settings: ConnectorSettings, grant: Grant, callback: Callback) -> None:
+        """Raise Reauthorize unless the answer is a consent, and of the directory that was signed in to."""
+        if callback.parameters.get("admin_consent", "").lower() != "true":
             raise Reauthorize(
                 "consent_missing",
                 "The consent page came back without an administrator's consent.",
                 next_step=f"Let an administrator consent: gtmc connectors connect --tenant {settings.tenant_id} "
                 "--connector o365.",
             )
-        directory = directory.lower()
-        return Grant({"directory_id": Secret(directory)}, {"organization_id": directory}, directory)
+        if callback.parameters.get("tenant", "").lower() != grant.account:
+            raise _another_directory()
 
     def revoke(self, settings: ConnectorSettings, credentials: Credentials) -> bool:
         """Raises Misuse: only the directory's administrator can take a consent back."""
@@ -77,44 +85,9 @@ class O365Login:
         )
 
 
-def login_url(settings: ConnectorSettings) -> str:
-    """Checked login host without path. Raises Broken for a host that isn't Microsoft's (or the sandbox's)."""
-    url = str(settings.options.get("login_url") or DEFAULT_LOGIN_URL)
-    return _checked_host(url, LOGIN_HOSTS, settings).rstrip("/")
-
-
-def graph_url(settings: ConnectorSettings) -> str:
-    """Checked base URL of Graph with its version, without a slash at the end."""
-    url = str(settings.options.get("graph_url") or DEFAULT_GRAPH_URL)
-    return _checked_host(url, GRAPH_HOSTS, settings).rstrip("/")
-
-
-def directory_of(settings: ConnectorSettings, credentials: Credentials) -> str:
-    """The directory that consented. Raises Reauthorize when none has."""
-    directory = credentials.get("directory_id", Secret("")).reveal()
-    if not _DIRECTORY_ID.fullmatch(directory):
-        raise Reauthorize(
-            "not_connected",
-            "Office 365 is not connected.",
-            next_step=f"Connect it: gtmc connectors connect --tenant {settings.tenant_id} --connector o365.",
-        )
-    return directory
-
-
-def app_secret(settings: ConnectorSettings, name: str) -> Secret:
-    """A secret of our app registration. Raises Misuse when it isn't configured."""
-    value = settings.app.get(name)
-    if not value:
-        raise Misuse(
-            "app_not_configured",
-            "The Office 365 app is not configured.",
-            next_step="Set O365_CLIENT_ID and O365_CLIENT_SECRET.",
-        )
-    return value
-
-
-def _checked_host(url: str, hosts: frozenset[str], settings: ConnectorSettings) -> str:
-    parts = checked_url(url, settings.sandbox_hosts)
-    if host_port(parts) not in settings.sandbox_hosts and parts.hostname not in hosts:
-        raise refused(parts.hostname or "", "it is not one of Microsoft's hosts")
-    return f"{parts.scheme}://{parts.netloc.lower()}{parts.path}"
+def _another_directory() -> Reauthorize:
+    return Reauthorize(
+        "another_directory",
+        "The login came back from another directory than the one that was asked or signed in to.",
+        next_step="Start again, and stay with one directory's administrator: `gtmc connectors connect`.",
+    )

@@ -21,7 +21,7 @@ from gtmc_pipelines.connectors.contract import ConnectorSettings, Credentials
 from gtmc_pipelines.connectors.error_rules import parsed
 from gtmc_pipelines.connectors.host_guard import refused
 from gtmc_pipelines.connectors.http import Clock, Sleep, VendorSession, utc_now
-from gtmc_pipelines.connectors.o365.auth import GRAPH_HOSTS, app_secret, directory_of, graph_url, login_url
+from gtmc_pipelines.connectors.o365.addresses import GRAPH_HOSTS, app_secret, directory_of, graph_url, login_url
 from gtmc_pipelines.connectors.o365.errors import login_fault_of
 from gtmc_pipelines.connectors.vendor_numbers import token_seconds
 from gtmc_pipelines.model.errors import Broken, GtmcError, Reauthorize

@@ -89,8 +89,9 @@ def exchange_code(
     found = _ORGANIZATION.search(answer.id)
     organization = found[1] if found else ""
     options = {"instance_url": answer.instance_url, "organization_id": organization}
+    owner = f"organization {organization}" if organization else ""
     accounts = (organization[:_ID_LENGTH],) if organization else ()
-    return Grant(_credentials(answer), options, organization, accounts, organization, scopes, missing)
+    return Grant(_credentials(answer), options, organization, accounts, owner, scopes, missing)
 
 
 def refresh(http: VendorSession, settings: ConnectorSettings, current: Credentials) -> Credentials:
@@ -137,10 +138,19 @@ class SalesforceLogin:
         """The address to open in the browser."""
         return authorize_url(settings, redirect_uri, state, pkce, login_hint)
 
-    def exchange(self, settings: ConnectorSettings, callback: Callback, redirect_uri: str, pkce: Pkce) -> Grant:
+    def exchange(
+        self, settings: ConnectorSettings, callback: Callback, redirect_uri: str, pkce: Pkce, login_hint: str = ""
+    ) -> Grant:
         """Exchange the code that came back."""
         with VendorSession("Salesforce", settings) as http:
             return exchange_code(http, settings, callback.code, redirect_uri, pkce)
+
+    def consent_url(self, settings: ConnectorSettings, grant: Grant, redirect_uri: str, state: str) -> str:
+        """Nothing is left to be asked."""
+        return ""
+
+    def check_consent(self, settings: ConnectorSettings, grant: Grant, callback: Callback) -> None:
+        """Never comes to it."""
 
     def revoke(self, settings: ConnectorSettings, credentials: Credentials) -> bool:
         """Revoke the grant."""

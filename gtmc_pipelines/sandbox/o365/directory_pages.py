@@ -13,10 +13,9 @@ from starlette.responses import JSONResponse, Response
 
 from gtmc_pipelines.sandbox.dice import key_of, roll
 from gtmc_pipelines.sandbox.o365.errors import bad_request, unknown_user
-from gtmc_pipelines.sandbox.o365.login import base_of
 from gtmc_pipelines.sandbox.o365.odata import moment_ms, names_of, opened, sealed, selected, whole
 from gtmc_pipelines.sandbox.o365.store import Store
-from gtmc_pipelines.sandbox.vendor import exchange_of
+from gtmc_pipelines.sandbox.vendor import base_of, exchange_of
 
 if TYPE_CHECKING:
     from gtmc_pipelines.sandbox.o365.vendor import O365Vendor

@@ -11,7 +11,11 @@ Login and Graph answer at the same root. Paths take both spellings: `/users/{id}
 - `GET /{directory}/v2.0/.well-known/openid-configuration`, `GET /common/discovery/instance`.
 - `GET /{directory}/adminconsent` and `/{directory}/v2.0/adminconsent`: consents at once for a directory (id, domain
   or org name) in the path; with `organizations` or `common`, a page with one link per org.
-- `POST /{directory}/oauth2/v2.0/token`: client credentials, scope ending in `/.default`.
+- `GET /{directory}/oauth2/v2.0/authorize`: signs in at once whom `login_hint` names (a principal name or address of
+  the directory), else its administrator; `response_type=code`, `scope` with `openid`, PKCE by S256.
+- `POST /{directory}/oauth2/v2.0/token`: client credentials, scope ending in `/.default`; or a code, once, with the same
+  directory in the path, the same redirect address and the verifier: an id token by RS256 (`/discovery/v2.0/keys`) with
+  `wids`, in which the first user alone is a Global Administrator.
 - `GET /v1.0/users`, `/v1.0/users/{id}`: `$select`, `$top` (1 to 999, default 100), `$skiptoken`, `$count`.
 - `GET …/mailFolders`, `…/mailFolders/{folder}`, `…/messages`, `…/mailFolders/{folder}/messages`, `…/messages/{id}`:
   `$select`, `$top` (1 to 1000, default 10), `$filter` on receivedDateTime (ge gt le lt, and), `$orderby`.

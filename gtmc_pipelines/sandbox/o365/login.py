@@ -1,28 +1,19 @@
-"""Pages of the login host: discovery documents, admin consent, tokens."""
+"""Pages of the login host: discovery documents, admin consent, tokens. People sign in by `sign_in`."""
 
 from __future__ import annotations
 
-import re
-from html import escape
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, Response
 
 from gtmc_pipelines.sandbox.o365.errors import LoginError
-from gtmc_pipelines.sandbox.vendor import exchange_of
+from gtmc_pipelines.sandbox.o365.redirects import back, choice, is_registered, page
+from gtmc_pipelines.sandbox.o365.sign_in import ANY, SignIn
+from gtmc_pipelines.sandbox.vendor import base_of, exchange_of
 
 if TYPE_CHECKING:
     from gtmc_pipelines.sandbox.o365.vendor import O365Vendor
-
-_LOCALHOST = re.compile(r"http://localhost(:\d{1,5})?(?=[/?#]|\Z)")
-_ANY = ("organizations", "common")
-
-
-def base_of(request: Request) -> str:
-    """Scheme and host as the client sees them."""
-    return f"{request.url.scheme}://{request.headers.get('host', '')}"
 
 
 class LoginPages:
@@ -30,12 +21,13 @@ class LoginPages:
 
     def __init__(self, vendor: O365Vendor) -> None:
         self._vendor = vendor
+        self.sign_in = SignIn(vendor)
 
     async def discovery(self, request: Request) -> Response:
         """The OpenID configuration of a directory."""
         tenant = request.path_params["tenant"]
         base, root = base_of(request), f"{base_of(request)}/{tenant}"
-        if tenant not in _ANY and self._vendor.tokens.org_named(tenant) is None:
+        if tenant not in ANY and self._vendor.tokens.org_named(tenant) is None:
             return _unknown(tenant).response()
         org = self._vendor.tokens.org_named(tenant)
         directory = self._vendor.tokens.directory_of(org) if org else "{tenantid}"
@@ -71,49 +63,40 @@ class LoginPages:
         return JSONResponse({"tenant_discovery_endpoint": tenant, "api-version": "1.1", "metadata": [alias]})
 
     async def keys(self, request: Request) -> Response:
-        """No keys: nothing here is signed."""
-        return JSONResponse({"keys": []})
+        """What id tokens are checked with; app-only tokens are signed by nobody."""
+        return JSONResponse({"keys": self.sign_in.id_tokens.keys})
 
     async def consent(self, request: Request) -> Response:
         """Consent at once for the directory in the path, else let a person choose."""
         asked, tokens = request.query_params, self._vendor.tokens
         if asked.get("client_id") != tokens.client_id:
-            return _page("AADSTS700016: Application was not found in the directory.", 400)
+            return page("AADSTS700016: Application was not found in the directory.", 400)
         redirect_uri = asked.get("redirect_uri", "")
-        if without_local_port(redirect_uri) not in map(without_local_port, self._vendor.redirect_uris):
-            return _page("AADSTS50011: The redirect URI does not match the ones registered for the application.", 400)
+        if not is_registered(redirect_uri, self._vendor.redirect_uris):
+            return page("AADSTS50011: The redirect URI does not match the ones registered for the application.", 400)
         tenant = request.path_params["tenant"]
         org = tokens.org_named(tenant)
         if exchange_of(request).struck("consent_refused", org):
             denied = {"error": "permission_denied", "error_description": "The admin canceled the request."}
-            return _back(redirect_uri, asked.get("state"), denied)
+            return back(redirect_uri, asked.get("state"), denied)
         if org is None:
-            return self._choice(request) if tenant in _ANY else _unknown(tenant).response()
+            return choice(request, self._vendor.orgs) if tenant in ANY else _unknown(tenant).response()
         exchange_of(request).served(0, org)
         tokens.withdrawn.discard(org)
         self._vendor.changed()
-        given = {"admin_consent": "True", "tenant": tokens.directory_of(org)}
+        knob = exchange_of(request).struck("consent_elsewhere", org)
+        named = str(knob.parameters.get("directory", "")) if knob else tokens.directory_of(org)
+        given = {"admin_consent": "True", "tenant": named}
         if "/v2.0/" in request.url.path:
             given["scope"] = "https://graph.microsoft.com/.default"
-        return _back(redirect_uri, asked.get("state"), given)
-
-    def _choice(self, request: Request) -> Response:
-        tail = request.url.path.partition("/")[2].partition("/")[2]
-        links = [
-            f'<li><a href="/{org}/{escape(tail)}?{escape(urlencode(list(request.query_params.items())))}">{escape(org)}'
-            "</a></li>"
-            for org in self._vendor.orgs
-        ]
-        return HTMLResponse(
-            "<!DOCTYPE html><html><head><title>Permissions requested</title></head><body><h1>Review for your "
-            f"organization</h1><ul>{''.join(links)}</ul></body></html>"
-        )
+        return back(redirect_uri, asked.get("state"), given)
 
     async def token(self, request: Request) -> Response:
-        """An app-only token."""
+        """An app-only token, or what a code of somebody who signed in is good for."""
         form = {name: str(value) for name, value in (await request.form()).items()}
         try:
-            answer = self._issued(request, form)
+            is_code = form.get("grant_type") == "authorization_code"
+            answer = self.sign_in.redeemed(request, form) if is_code else self._issued(request, form)
         except LoginError as error:
             return error.response()
         self._vendor.changed()
@@ -131,23 +114,5 @@ class LoginPages:
         return tokens.issue(org, form, is_scoped=self._vendor.scope_of(org) is not None)
 
 
-def without_local_port(uri: str) -> str:
-    """A redirect address as Microsoft compares it: the port of a localhost address is ignored, nothing else is.
-
-    A bare 127.0.0.1 is another address ("Redirect URI restrictions": only `localhost` may be http in the portal).
-    """
-    return _LOCALHOST.sub("http://localhost", uri, count=1)
-
-
 def _unknown(tenant: str) -> LoginError:
     return LoginError(400, "invalid_tenant", 90002, f"Tenant '{tenant[:60]}' not found.")
-
-
-def _back(redirect_uri: str, state: str | None, values: dict[str, str]) -> Response:
-    query = urlencode({**values, **({"state": state} if state is not None else {})})
-    joint = "&" if "?" in redirect_uri else "?"
-    return RedirectResponse(f"{redirect_uri}{joint}{query}", 302)
-
-
-def _page(text: str, status: int) -> Response:
-    return HTMLResponse(f"<!DOCTYPE html><html><body><h1>Sign in</h1><p>{escape(text)}</p></body></html>", status)

@@ -12,7 +12,6 @@ from starlette.responses import JSONResponse, Response
 from gtmc_pipelines.sandbox.o365 import bend
 from gtmc_pipelines.sandbox.o365.delta import FILTERED_CAP, Round, deliver, item_json, round_of
 from gtmc_pipelines.sandbox.o365.errors import GraphError, bad_request, no_item
-from gtmc_pipelines.sandbox.o365.login import base_of
 from gtmc_pipelines.sandbox.o365.odata import (
     Prefer,
     Window,
@@ -27,7 +26,7 @@ from gtmc_pipelines.sandbox.o365.odata import (
 )
 from gtmc_pipelines.sandbox.o365.shape import content_of, message_json
 from gtmc_pipelines.sandbox.o365.store import FOLDERS, Change, Copy, Store
-from gtmc_pipelines.sandbox.vendor import Exchange, exchange_of
+from gtmc_pipelines.sandbox.vendor import Exchange, base_of, exchange_of
 
 if TYPE_CHECKING:
     from gtmc_pipelines.sandbox.o365.vendor import O365Vendor

@@ -14,6 +14,8 @@ USERS_START = 20_000_000
 """The organization's own users are the world's people from this number on, as in Salesforce."""
 PARTNERS = 40
 """Companies whose people write mails; the first three quarters of them are suggested for the allowlist."""
+ADMINISTRATOR = "62e90394-69f5-4237-9190-012177145e10"
+"""Template id of the directory role Global Administrator ("Microsoft Entra built-in roles")."""
 _CONTACTS, _SEARCHED = 60, 4_000
 
 
@@ -34,6 +36,11 @@ class User(NamedTuple):
     principal: str
     is_enabled: bool
     mailbox: int | None
+
+    @property
+    def is_administrator(self) -> bool:
+        """Whether this is the one Global Administrator."""
+        return self.number == 0
 
 
 def guid(*parts: object) -> str:

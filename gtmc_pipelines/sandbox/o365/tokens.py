@@ -47,11 +47,7 @@ class Tokens:
         """A token for client credentials, without the role for all mail if that is `is_scoped`. Raises LoginError."""
         if form.get("grant_type") != "client_credentials":
             raise LoginError(400, "unsupported_grant_type", 70003, "The app requested an unsupported grant type.")
-        if form.get("client_id") != self.client_id:
-            text = f"Application with identifier '{form.get('client_id')}' was not found in the directory '{org}'."
-            raise LoginError(400, "unauthorized_client", 700016, text)
-        if not hmac.compare_digest(form.get("client_secret", "").encode(), self.client_secret.encode()):
-            raise LoginError(401, "invalid_client", 7000215, "Invalid client secret provided.")
+        self.check_app(form, org)
         scope = form.get("scope", "")
         if not scope.endswith("/.default"):
             text = f"The provided request must include a 'scope' input parameter. The scope {scope} is not valid."
@@ -67,6 +63,14 @@ class Tokens:
             "ext_expires_in": LIFE_SECONDS,
             "access_token": text,
         }
+
+    def check_app(self, form: Mapping[str, str], tenant: str) -> None:
+        """Raise LoginError unless a form carries the app's id and secret."""
+        if form.get("client_id") != self.client_id:
+            text = f"Application with identifier '{form.get('client_id')}' was not found in the directory '{tenant}'."
+            raise LoginError(400, "unauthorized_client", 700016, text)
+        if not hmac.compare_digest(form.get("client_secret", "").encode(), self.client_secret.encode()):
+            raise LoginError(401, "invalid_client", 7000215, "Invalid client secret provided.")
 
     def org_of(self, text: str) -> str | None:
         """The org a token opens, or None."""

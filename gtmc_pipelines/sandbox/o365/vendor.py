@@ -52,6 +52,10 @@ class O365Vendor:
         "mailbox_refused": "mail calls answer `status` (404) with `code` (ErrorInvalidUser); `path` for one mailbox",
         "directory_denied": "403 Authorization_RequestDenied on directory calls",
         "consent_refused": "the administrator cancels at the consent page",
+        "sign_in_refused": "whoever signs in says no",
+        "signs_in": "`user` signs in: admin, member, guest, or a principal name",
+        "id_token_bent": "`claims` changed (null: left out), aged by `seconds`, `alg` none, `key` foreign",
+        "consent_elsewhere": "the consent page's answer names `directory` instead",
         "app_unknown": "the token endpoint answers AADSTS700016: no consent in this directory",
     }
     sizes: Mapping[str, int] = {
@@ -249,6 +253,7 @@ class O365Vendor:
             Route("/{tenant}/discovery/v2.0/keys", login.keys),
             Route("/{tenant}/adminconsent", login.consent),
             Route("/{tenant}/v2.0/adminconsent", login.consent),
+            Route("/{tenant}/oauth2/v2.0/authorize", login.sign_in.authorize),
             Route("/{tenant}/oauth2/v2.0/token", login.token, methods=["POST"]),
         ]
 
