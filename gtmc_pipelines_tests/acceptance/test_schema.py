@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 
-from gtmc_pipelines.model.phases import SyncMode
+from gtmc_pipelines.model.phases import Outcome, SyncMode
 from gtmc_pipelines.storage.stream_fields import hidden_fields
+from gtmc_pipelines.workflows.activities import reading
 from gtmc_pipelines_tests.acceptance.stage import Stage
 from gtmc_pipelines_tests.acceptance.subject import Exempt, HiddenField, Subject
+from gtmc_pipelines_tests.acceptance.subject_fathom import SUBJECT
 from gtmc_pipelines_tests.acceptance.subjects import SUBJECTS
 
 pytestmark = pytest.mark.services
@@ -67,6 +69,27 @@ def test_a_hidden_field_keeps_its_values_until_it_is_back(stage: Stage, subject:
     stage.completed(SyncMode.FULL if hidden.needs_full else SyncMode.INCREMENTAL)
     assert not _hidden(stage)
     stage.assert_true()
+
+
+@pytest.mark.parametrize("subject", [SUBJECT], ids=["fathom"])
+@pytest.mark.parametrize("pages", [1, 5], ids=["before it is told", "just after"])
+def test_a_read_that_is_cut_while_a_field_is_hidden_loses_no_value(
+    stage: Stage, subject: Subject, pages: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten meetings a page; fifty tell hidden from empty. Neither the first nor the rest may be taken for empty."""
+    hidden = subject.hidden
+    assert not isinstance(hidden, Exempt)
+    stage.completed()
+    before = _values(stage, hidden)
+    monkeypatch.setattr(reading, "coalesce", iter)
+    stage.site.break_("", **hidden.wish)
+    stage.site.break_("/meetings", fault="server_error", after=pages)
+    assert stage.sync(SyncMode.FULL).outcome is Outcome.FAILED
+    stage.site.mend()
+    stage.site.break_("", **hidden.wish)
+    stage.completed(SyncMode.FULL)
+    assert _values(stage, hidden) == before
+    assert _hidden(stage) == {(hidden.stream, hidden.name)}
 
 
 def _values(stage: Stage, hidden: HiddenField) -> dict[str, Any]:

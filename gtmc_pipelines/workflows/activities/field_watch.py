@@ -87,7 +87,8 @@ class FieldWatch:
     def gathered(self, steps: Iterator[ReadBatch | SliceEnd]) -> Iterator[ReadBatch | SliceEnd]:
         """The steps of all slices; the first are held back until they tell hidden from empty, or the stream ends.
 
-        Never more than memory allows: of records so large a few are written before that is told.
+        Never more than memory allows: of records so large a few are written before that is told. When the read is
+        cut before, what may lack a hidden field is dropped, to be read again; the faults of slices never are.
         """
         held: list[ReadBatch | SliceEnd] = []
         held_bytes = 0
@@ -103,9 +104,25 @@ class FieldWatch:
         except GeneratorExit:
             raise
         except Exception:
-            yield from held
+            yield from [step for step in held if not self._is_in_doubt(step)]
             raise
         yield from held
+
+    def _is_in_doubt(self, step: ReadBatch | SliceEnd) -> bool:
+        """Whether a step of a read that was cut waits for what tells hidden from empty.
+
+        An empty page too: as the last of its slice it would move the position past the records dropped before it.
+        """
+        return self._is_doubtful and not (isinstance(step, SliceEnd) and step.fault is not None)
+
+    @property
+    def _is_doubtful(self) -> bool:
+        """Whether a field that was mostly filled is in none of the records so far, which are too few to tell."""
+        hidden, shares = self._known.hidden, self._known.shares
+        return 0 < self._read < RECORDS_NEEDED and any(
+            shares.get(path, 0.0) > MOSTLY_FILLED and not self._filled[path] and path not in hidden
+            for path in self._paths
+        )
 
     def _is_told(self, step: ReadBatch | SliceEnd) -> bool:
         is_described = isinstance(step, ReadBatch) and step.page.fields is not None
@@ -125,7 +142,7 @@ class FieldWatch:
         """The page, its records with the stored values of what is hidden."""
         self._note_records(page.records)
         shown = page.fields
-        hidden = self._hidden_by_share() if shown is None else self._hidden_by_description(shown, start)
+        hidden = self._hidden_by_share(start) if shown is None else self._hidden_by_description(shown, start)
         if not hidden or not page.records:
             return page
         tenant = self._request.tenant_id
@@ -174,8 +191,15 @@ class FieldWatch:
 
     # --- vendors that describe nothing
 
-    def _hidden_by_share(self) -> list[str]:
-        return [path for path in self._paths if not self._filled[path] and self._is_hidden(path)]
+    def _hidden_by_share(self, start: Start) -> list[str]:
+        """Kept before anything is written: the rest of a read that is cut may be too short to tell."""
+        found = [path for path in self._paths if not self._filled[path] and self._is_hidden(path)]
+        for path in found:
+            if path not in self._known.hidden:
+                since = self._known.seen_at or start.read.until
+                self._known = self._known.with_hidden(path, Hidden(since))
+        self._save()
+        return found
 
     def _is_hidden(self, path: str) -> bool:
         if path in self._known.hidden:
