@@ -17,8 +17,11 @@ from gtmc_pipelines.model.domains import HOST_NAME, plain_host, readable_host
 from gtmc_pipelines.model.text_forms import folded, visible
 
 _LOCAL = r"[\w!#$%&'*+/=?^`{|}~.-]{1,128}"  # RFC 5321 has 64; addresses that bounces come back to are longer
+_LONGEST = 2_000  # characters of one, as people write it
+_LONGEST_LIST = 50_000
 _ORDINARY = re.compile(rf"(?!imcea|/)[a-z0-9_.+'-]{{1,128}}@(?=[^@]{{4,253}}\Z)(?!.*xn--){HOST_NAME}")
 _ONE = re.compile(rf"(?!imcea[a-z0-9]+-|/)({_LOCAL})@([^@\s]+)")
+_HAS_AT = re.compile(r"@|%40")
 _QUOTED_NAME = re.compile(r'"[^"@]*"(?!@)')
 _QUOTED_LOCAL = re.compile(r'"([^"\\\s@]+)"(?=@)')
 _COMMENT = re.compile(r"\([^()]*\)")
@@ -36,9 +39,9 @@ def plain_address(text: str) -> str | None:
     lowered = text.strip().lower() if text.isascii() else ""
     if _ORDINARY.fullmatch(lowered):
         return lowered
-    if "@" not in visible(text):
+    if len(text) > _LONGEST_LIST or _HAS_AT.search(seen := visible(text)) is None:
         return None
-    found = [_first_of(part) for part in _BETWEEN.split(_QUOTED_NAME.sub("", visible(text))) if part.strip(_AROUND)]
+    found = [_first_of(part) for part in _BETWEEN.split(_QUOTED_NAME.sub("", seen)) if part.strip(_AROUND)]
     addresses = [one for one in found if one]
     is_clean = len(addresses) == len(found) or "<" in text
     return addresses[0] if addresses and is_clean else None
@@ -64,7 +67,7 @@ def _first_of(part: str) -> str | None:
     if (head := one[:7].lower()).startswith(("mailto:", "smtp:")):
         one = unquote(one[head.index(":") + 1 :].partition("?")[0])
     words = one.split()
-    if not words or (len(words) > 1 and not all("@" in word for word in words)):
+    if not words or len(words[0]) > _LONGEST or (len(words) > 1 and not all("@" in word for word in words)):
         return None
     found = _ONE.fullmatch(folded(words[0]))
     host = plain_host(found[2]) if found else None

@@ -28,6 +28,8 @@ _ORDINARY = re.compile(rf"(?:https?://)?(?:www\.)?(?!www\.)((?:{_LABEL}\.)+[a-z]
 _SCHEME = re.compile(r"(?i)(?:https?|ftps?|wss?)(?::[/\\]*|[/\\]{2,})|[/\\]{2,}|(?:mailto|smtp):")
 _SECOND_SCHEME = re.compile(r"(?i)(?:https?|ftp):[/\\]{2,}")  # http://https://example.com, as forms make it
 _NAMED = re.compile(r"[^<>/?#\\]*<([^<>]*)>\s*")  # Kim Berg <kim@example.com>, <https://example.com>
+_LONGEST = 10_000  # characters of one host, or of several, as people write them
+_LONGEST_HOST, _LONGEST_LABEL = 253, 63  # RFC 1035, section 2.3.4. Punycode takes the square of a label's length
 _CONTROL = re.compile(r"[\x00-\x20\x7f]")
 _END = re.compile(r"[/\\?#]")
 _SEVERAL = re.compile(r"[\s,;|]+")
@@ -48,7 +50,9 @@ def plain_domain(text: str) -> str | None:
 
 def plain_host(text: str) -> str | None:
     """A host name in plain form: lower case, ASCII (Punycode), no dot at its end; None when it isn't one."""
-    host = folded(text).rstrip(".")
+    host = folded(text).rstrip(".") if len(text) <= _LONGEST else ""
+    if len(host) > _LONGEST_HOST:
+        return None
     if not host.isascii() or "xn--" in host:
         labels = [_in_ascii(label) for label in host.split(".")]
         host = ".".join(label or "" for label in labels)
@@ -69,8 +73,10 @@ def _host_of(text: str) -> str | None:
     authority = _END.split(text, maxsplit=1)[0]
     if is_url:
         authority = authority.rpartition("@")[2]
+    if len(authority) > _LONGEST:
+        return None
     if _SEVERAL.search(authority):
-        each = [plain_domain(part) for part in _SEVERAL.split(text) if part]
+        each = [plain_domain(part) for part in _SEVERAL.split(text[:_LONGEST]) if part]
         return each[0] if len(each) > 1 and all(each) else None
     host, _, port = authority.rpartition("@")[2].partition(":")
     if port and not (port.isascii() and port.isdigit()):
@@ -91,6 +97,8 @@ def _in_ascii(label: str) -> str | None:
         return None
     if letters.isascii():
         return None if label.startswith("xn--") else letters
+    if len(letters) > _LONGEST_LABEL:
+        return None
     is_label = "." not in letters and not unicodedata.category(letters[0]).startswith("M")
     return f"xn--{letters.encode('punycode').decode('ascii')}" if is_label else None
 

@@ -4,8 +4,8 @@ A machine's mail is counted and never makes a contact. A role's address (info@, 
 people, and one that somebody entered in a CRM is a contact; it only names nobody in particular.
 
 The words are those of RFC 2142 (roles, postmaster, list-request), RFC 5321 (postmaster, mailer-daemon by
-custom), RFC 3834 (automatic answers), mailing list software (Mailman, LISTSERV, Majordomo), bounce addresses
-(VERP, BATV, SRS), Exchange's system mailboxes, and Google's calendars.
+custom), RFC 3834 (automatic answers), RFC 7489 and 8460 (reports on mail), mailing list software (Mailman,
+LISTSERV, Majordomo), bounce addresses (VERP, BATV, SRS), Exchange's system mailboxes, and Google's calendars.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ _ALONE = (
     r"postmaster|hostmaster|root|daemon|mdaemon|nobody|cron|uucp|usenet|ftp|www-?data|system|automailer|mailer|mailman"
     r"|mail[._-]?daemon|listserv|listserver|majordomo|bot|robot|chatbot|notetaker|scanner|scan|printer|copier|fax"
     r"|alerts?|monitoring|newsletters?|digest|reply|replies|unsubscribe|unsub|opt-?out|quarantine|spamfilter|undeliverable"
+    r"|(?:dmarc|tls)[._-]?(?:reports?|rua|ruf|rpt)|dmarc"
 )
 _ANYWHERE = (
-    r"(?:no|do[._-]?not|dont|never|not)[._-]?repl(?:y|ies)|mailer[._-]?daemon|bounces|notifications?|notifier|notify"
+    r"(?:no|do[._-]?not|dont|never|not)[._-]?(?:repl(?:y|ies)|respon(?:d|se))|mailer[._-]?daemon"
+    r"|bounces|notifications?|notifier|notify"
     r"|auto[._-]?(?:repl(?:y|ies)|respon(?:se|d|der)|confirm|notif\w*|generated|mailer|messages?)|automated"
     r"|ne[._-]?pas[._-]?repondre|nicht[._-]?antworten|keine[._-]?antwort|no[._-]?res(?:ponder|ponda)|nao[._-]?responda"
     r"|non[._-]?rispondere|niet[._-]?beantwoorden|nie[._-]?odpowiadac|svara[._-]?inte|svar[._-]?ikke|ei[._-]?vastaus"

@@ -19,6 +19,8 @@ INVISIBLE_CHARACTERS = (
 """Inside of a character class, for `re` and for PostgreSQL alike. NUL is missing: PostgreSQL can't name it."""
 
 _INVISIBLE = re.compile(f"[\x00{INVISIBLE_CHARACTERS}]")
+_MOST_MARKS = 30  # on one letter: of what people write none has more (UAX #15, section 13, Stream-Safe Text)
+_MANY_MARKS = re.compile(rf"(?:[^\w\s\x00-\xa0]|[\uff9e\uff9f]){{{_MOST_MARKS + 1},}}")  # or other signs
 _FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3000: 0x20, 0xFE6B: 0x40, 0xFE52: 0x2E}
 _FULL_WIDTH |= {0x3002: 0x2E, 0xFF61: 0x2E}  # ideographic full stops end a label as a dot does (UTS #46, section 2.3)
 
@@ -41,13 +43,14 @@ def visible(text: str) -> str:
 def folded(text: str) -> str:
     """One form for everything that reads alike: lower case, composed, compatible (NFKC), nothing invisible.
 
-    İ becomes i and no dot stays behind; a final ς is a σ. Idempotent.
+    İ becomes i and no dot stays behind; a final ς is a σ. Accents beyond the thirtieth of a letter are left out:
+    putting them in order takes the square of their number. Idempotent.
     """
     if text.isascii():
         return visible(text).lower()
-    composed = unicodedata.normalize("NFKC", visible(text)).lower()
-    composed = visible(unicodedata.normalize("NFKC", composed))
-    return unicodedata.normalize("NFKC", composed.replace("i\u0307", "i").replace("ς", "σ"))
+    composed = unicodedata.normalize("NFKC", _bounded(visible(text))).lower()
+    composed = visible(unicodedata.normalize("NFKC", _bounded(composed)))
+    return unicodedata.normalize("NFKC", _bounded(composed.replace("i\u0307", "i").replace("ς", "σ")))
 
 
 def pieces(text: str) -> Iterator[tuple[str, str]]:
@@ -62,6 +65,19 @@ def pieces(text: str) -> Iterator[tuple[str, str]]:
             start = at
     if text:
         yield text[start:], folded(text[start:])
+
+
+def _bounded(text: str) -> str:
+    """The text without the accents of a letter that are too many to put in order."""
+    return _MANY_MARKS.sub(lambda found: "".join(_first_marks(found[0])), text)
+
+
+def _first_marks(signs: str) -> Iterator[str]:
+    marks = 0
+    for sign in signs:
+        marks = marks + 1 if unicodedata.combining(sign) or sign in "\uff9e\uff9f" else 0
+        if marks <= _MOST_MARKS:
+            yield sign
 
 
 def _goes_on(character: str) -> bool:

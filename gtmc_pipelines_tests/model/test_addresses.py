@@ -81,7 +81,16 @@ def test_folding_twice_changes_nothing(text: str) -> None:
         *("postmaster", "no-reply", "NoReply", "no.reply+x", "do_not_reply", "donotreply-us", "bounce+kim=example.org"),
         *("bounces-123", "mailer-daemon", "notifications", "acme-noreply", "calendar-notification", "team-request"),
         *("reply+0a1b2c3d4e5f", "srs0=ab=cd=example.org=kim", "microsoftexchange329e71ec88ae4615bbc36ab6ce41109e"),
-        *("ne-pas-repondre", "nicht.antworten", "autoreply", "kim=example.org", "ｎｏ\u200b-reply"),
+        *(
+            "ne-pas-repondre",
+            "nicht.antworten",
+            "autoreply",
+            "kim=example.org",
+            "do.not.respond",
+            "dmarc-reports",
+            "tls-rpt",
+            "ｎｏ\u200b-reply",
+        ),
     ],
 )
 def test_the_address_of_a_program_is_known(local: str) -> None:
