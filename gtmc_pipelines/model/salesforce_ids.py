@@ -15,13 +15,13 @@ _DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 def id18(text: str) -> str | None:
     """The 18-character form of an id of 15 or 18 characters; None for anything else. Idempotent.
 
-    A long one whose case was changed gets it back; one whose ending says otherwise is none.
+    A long one all in one case gets its own back; any other whose ending says otherwise is none.
     """
     found = _ID.fullmatch(text.strip())
     if not found:
         return None
     short, ending = found[0][:15], found[0][15:].upper()
-    if ending:
+    if ending and short in (short.lower(), short.upper()):
         if any(digit not in _DIGITS for digit in ending):
             return None
         short = "".join(_cased(character, ending, place) for place, character in enumerate(short))

@@ -125,3 +125,12 @@ def test_a_long_id_survives_a_change_of_case(short: str) -> None:
     assert long is not None
     assert long.startswith(short)
     assert id18(long) == id18(long.lower()) == id18(long.upper()) == long
+
+
+@given(st.from_regex(r"\A[A-Za-z0-9]{15}\Z"), st.integers(0, 14))
+def test_a_long_id_of_mixed_case_that_its_ending_denies_is_none(short: str, place: int) -> None:
+    long = id18(short)
+    assert long is not None
+    changed = long[:place] + long[place].swapcase() + long[place + 1 :]
+    is_mixed = changed[:15] not in (changed[:15].lower(), changed[:15].upper())
+    assert id18(changed) == (None if is_mixed and changed != long else long)
