@@ -339,9 +339,11 @@ def _open_door() -> Iterator[int]:
             """Say nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Yes) as server:
-        Thread(target=server.serve_forever).start()
-        yield server.server_port
-        server.shutdown()
+        Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
 
 
 def test_definitions_that_can_not_be_loaded_end_the_start_with_the_reason(

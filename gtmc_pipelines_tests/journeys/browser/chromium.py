@@ -30,6 +30,7 @@ FLAGS = (
     "--hide-scrollbars",
     "--remote-debugging-port=0",
     "--no-proxy-server",
+    "--host-resolver-rules=MAP *.rebound.test 127.0.0.1",
 )
 WIDTH, HEIGHT = 1600, 1000
 _POLL_SECONDS = 0.1

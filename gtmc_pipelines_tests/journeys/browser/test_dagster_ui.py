@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 import pytest
 
@@ -18,10 +19,18 @@ from gtmc_pipelines.vault.secret import Secret
 from gtmc_pipelines.workflows.composition import key_ring
 from gtmc_pipelines_tests.journeys.browser.chromium import Page
 from gtmc_pipelines_tests.journeys.browser.conftest import TENANTS, Shoot, Stage
+from gtmc_pipelines_tests.journeys.browser.hostile_page import hostile_page
 
 pytestmark = [pytest.mark.services, pytest.mark.browser]
 
 GRAPH = "/locations/gtmc_pipelines/asset-groups/salesforce"
+PAUSED = "{ instance { autoMaterializePaused } }"
+CALL = """async query => (await fetch('/graphql', {method: 'POST', headers: {'content-type': 'application/json'},
+  body: JSON.stringify({query})})).json()"""
+FOREIGN_IMAGE = """() => new Promise(done => {
+  document.addEventListener('securitypolicyviolation', event => done(event.effectiveDirective));
+  new Image().src = 'http://page.rebound.test/p.png';
+})"""
 PEOPLE = "/assets/salesforce/canonical/people"
 
 
@@ -121,6 +130,34 @@ def test_accepting_the_agreement_of_office_365_makes_a_partition_and_its_first_s
     assert (log.sync_type, log.requested_by) == (SyncMode.FULL, "dagster")
     page.wait(lambda: _is_recorded(stage, page, "o365/canonical/activities", tenant), "the sync to be recorded", 60)
     shoot("consent-given")
+
+
+def test_a_page_of_somebody_else_reaches_nothing_of_dagster(stage: Stage, page: Page) -> None:
+    page.goto(stage.url("/runs"))
+    page.sees("Runs")
+    was_paused = _ask(page, PAUSED)["instance"]["autoMaterializePaused"]
+    mutation = f"mutation {{ setAutoMaterializePaused(paused: {str(not was_paused).lower()}) }}"
+    with hostile_page(stage.dagster, mutation) as address:
+        page.goto(address)
+        page.wait(lambda: str(page.run("() => document.title")).startswith("tried"), "the page to have tried all")
+        assert page.run("() => document.title") == "tried"
+        frames = page.command("Page.getFrameTree")["frameTree"]["childFrames"]
+        assert len(frames) == 3
+        assert not [frame for frame in frames if frame["frame"]["securityOrigin"] == stage.dagster]
+    page.goto(stage.dagster.replace("127.0.0.1", "page.rebound.test"))
+    page.sees("This address is not one of Dagster's.")
+    page.goto(stage.url("/runs"))
+    page.sees("Runs")
+    assert _ask(page, PAUSED)["instance"]["autoMaterializePaused"] == was_paused
+    assert page.run(FOREIGN_IMAGE) == "img-src"
+    _ask(page, mutation)
+    assert _ask(page, PAUSED)["instance"]["autoMaterializePaused"] != was_paused, "our own page may"
+    _ask(page, mutation.replace(str(not was_paused).lower(), str(was_paused).lower()))
+
+
+def _ask(page: Page, query: str) -> Any:
+    """What Dagster answers its own page."""
+    return page.run(CALL, query)["data"]
 
 
 def _choose(stage: Stage, page: Page, *tenants: str) -> None:
