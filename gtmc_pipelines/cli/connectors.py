@@ -1,6 +1,6 @@
 """`gtmc connectors`: add, connect, verify, list, show and disconnect. Never prints a secret.
 
-`schedule`, `export` and `apply` have files of their own.
+`schedule`, `export`, `apply` and `rebind` have files of their own.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from rich.markup import escape
 
 from gtmc_pipelines.cli.actor import cli_actor
 from gtmc_pipelines.cli.connector_files import apply, export
+from gtmc_pipelines.cli.connector_rebind import rebind
 from gtmc_pipelines.cli.connector_schedule import schedule
 from gtmc_pipelines.cli.console import AsJson, Tenant, console, emit, emit_json, errors, stoppable
 from gtmc_pipelines.cli.key_input import read_keys
@@ -52,7 +53,7 @@ _COLUMNS = ("tenant", "type", "status", "schedule", "last_sync_at", "last_sync_e
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file to `gtmc`."""
-    for command in (schedule, export, apply):
+    for command in (schedule, export, apply, rebind):
         group.command(command.__name__)(command)
     app.add_typer(group, name="connectors")
 

@@ -41,7 +41,15 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         f"gtmc connectors schedule {_ONE} --default",
     ),
     "connectors export": ("gtmc connectors export --tenant acme --file connectors.yaml",),
-    "connectors apply": ("gtmc connectors apply connectors.yaml --dry-run", "gtmc connectors apply connectors.yaml"),
+    "connectors apply": (
+        "gtmc connectors apply connectors.yaml --dry-run",
+        "gtmc connectors apply connectors.yaml",
+        "gtmc connectors apply connectors.yaml --yes --secrets-dir /run/secrets --allow-env ACME_FATHOM_KEY",
+    ),
+    "connectors rebind": (
+        f"gtmc connectors rebind {_ONE}",
+        "gtmc connectors rebind --tenant acme --connector fathom --option base_url=https://fathom.acme.com/v1",
+    ),
     "sync": (f"gtmc sync {_ONE}", f"gtmc sync {_ONE} --full --stream contacts", f"gtmc sync {_ONE} --no-wait"),
     "syncs list": ("gtmc syncs list --tenant acme", f"gtmc syncs list {_ONE} --limit 5"),
     "syncs show": ("gtmc syncs show 1f0c9a7e",),

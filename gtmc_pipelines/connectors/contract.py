@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol, runtime_checkable
 
+from gtmc_pipelines.connectors.destinations import Destinations
 from gtmc_pipelines.mapping.entry import MappingEntry
 from gtmc_pipelines.model.catalog import Stream
 from gtmc_pipelines.model.connector_types import ConnectorType
@@ -68,7 +69,8 @@ class ConnectorSettings:
     API version, page size). `app` holds secrets of our own registration with the vendor
     (`client_id`, `client_secret`). `sandbox_hosts` (`host:port`) are the only places where a
     loopback address or plain http is allowed; `ca_file` is an extra CA to trust there. `http_proxy` is the
-    `http://user:password@host:port` that every call goes through, if any.
+    `http://user:password@host:port` that every call goes through, if any. `destinations` are the hosts that stored
+    credentials may be sent to (`bound`); None while new ones are being tried.
     """
 
     tenant_id: str
@@ -80,6 +82,7 @@ class ConnectorSettings:
     ca_file: str | None = None
     http_proxy: Secret | None = None
     http: HttpLimits = HttpLimits()
+    destinations: Destinations | None = None
 
 
 class Session(Protocol):

@@ -102,6 +102,8 @@ class VendorSession(requests.Session):
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         """Send until there is an answer that isn't transient; its body has been read."""
         checked_url(request.url or "", self._settings.sandbox_hosts)
+        if self._settings.destinations is not None:
+            self._settings.destinations.check(request.url or "")
         attempts = Retrying(
             stop=stop_after_attempt(self.limits.max_attempts),
             wait=backoff(),

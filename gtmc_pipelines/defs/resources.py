@@ -1,7 +1,8 @@
 """The five resources, one per connector type, for our own assets and for anybody's ad-hoc ones.
 
 Settings left out are those of the connector and the installation; secrets left out are the tenant's
-own, from the vault. In an asset:
+own, from the vault, and go only where they were proven: who names another address gives secrets, too, and run
+config may refer to variables only whose names start with GTMC_SECRET_. In an asset:
 
     @dg.asset
     def open_cases(salesforce: SalesforceResource) -> None:
@@ -53,8 +54,10 @@ class SalesforceResource(VendorResource):
 
 
 class KeyedResource(VendorResource):
-    """A vendor whose API takes one key."""
+    """A vendor whose API takes one key. An address other than the connector's needs a key of its own."""
 
+    address_fields: ClassVar[tuple[str, ...]] = ("base_url",)
+    secret_fields: ClassVar[tuple[str, ...]] = ("api_key",)
     base_url: str | None = Field(default=None, description="Root of the API instead of the installation's.")
     api_key: str | None = Field(default=None, description=_KEY, json_schema_extra=SECRET)
 
@@ -75,6 +78,7 @@ class CustomerioResource(KeyedResource):
     """
 
     connector: ClassVar[ConnectorType] = ConnectorType.CUSTOMERIO
+    address_fields: ClassVar[tuple[str, ...]] = ("base_url", "region")
     region: str | None = Field(default=None, description="us or eu instead of the connector's.", pattern="^(us|eu)$")
 
     def options(self) -> Mapping[str, Any]:
@@ -90,6 +94,7 @@ class DelivraiResource(KeyedResource):
     """
 
     connector: ClassVar[ConnectorType] = ConnectorType.DELIVRAI
+    secret_fields: ClassVar[tuple[str, ...]] = ("api_key", "api_secret")
     api_secret: str | None = Field(default=None, description="Secret beside the key.", json_schema_extra=SECRET)
 
     def given_credentials(self) -> Credentials:
@@ -115,6 +120,8 @@ class O365Resource(VendorResource):
     """
 
     connector: ClassVar[ConnectorType] = ConnectorType.O365
+    address_fields: ClassVar[tuple[str, ...]] = ("graph_url", "login_url")
+    secret_fields: ClassVar[tuple[str, ...]] = ("client_id", "client_secret")
     graph_url: str | None = Field(default=None, description="Graph with its version instead of the installation's.")
     login_url: str | None = Field(default=None, description="Login host of the cloud instead of the installation's.")
     client_id: str | None = Field(default=None, description="Application id of another app registration.")
@@ -127,6 +134,10 @@ class O365Resource(VendorResource):
     def app(self) -> Mapping[str, Secret]:
         """The app registration that was given."""
         return given_secrets(client_id=self.client_id, client_secret=self.client_secret)
+
+    def brings_credentials(self) -> bool:
+        """Whether an app registration was given: the tenant itself stores no secret, but its directory's id."""
+        return {"client_id", "client_secret"} <= self.app().keys()
 
 
 _RESOURCES: Mapping[ConnectorType, type[VendorResource]] = {

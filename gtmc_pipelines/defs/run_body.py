@@ -6,11 +6,13 @@ import dagster as dg
 
 from gtmc_pipelines.defs.config import SyncConfig
 from gtmc_pipelines.defs.metadata import workflow_links
+from gtmc_pipelines.defs.names import op_name
 from gtmc_pipelines.defs.narrator import sheet_text
 from gtmc_pipelines.defs.order import SyncOrder, order_of, pin
 from gtmc_pipelines.defs.platform import Platform
 from gtmc_pipelines.defs.preview import prepare, with_preview
 from gtmc_pipelines.defs.recording import events_of, not_yet_recorded
+from gtmc_pipelines.defs.run_config import config_of_op, refuse_foreign_variables
 from gtmc_pipelines.defs.sweep import Sweep
 from gtmc_pipelines.defs.tenant_sync import Finished, RunSyncs
 from gtmc_pipelines.defs.vendor_resource import VendorResource
@@ -23,6 +25,7 @@ def run_syncs(context: dg.AssetExecutionContext, config: SyncConfig, resource: V
     Raises dg.Failure, with one sentence and the next step, when nothing could be done at all.
     """
     try:
+        refuse_foreign_variables(config_of_op(context, op_name(resource.connector)))
         order = order_of(context, config, resource.connector)
         pin(context, order)
         with resource.open() as platform:

@@ -13,6 +13,7 @@ from psycopg.types.json import Jsonb
 
 from gtmc_pipelines.model.connector_types import ConnectorStatus
 from gtmc_pipelines.model.errors import Misuse
+from gtmc_pipelines.model.noted_addresses import ADDRESS_CHANGED
 from gtmc_pipelines.storage import audit, connection_owners, credentials, leases, stream_fields
 from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines.storage.statements import Handle, Row, row, rows, run
@@ -36,6 +37,13 @@ UPDATE connectors
                                              'options', coalesce(config -> 'options', '{}') || %(options)s),
        status = CASE WHEN status = 'syncing' AND NOT %(starts_over)s THEN status ELSE 'connected' END,
        error_code = NULL, error_kind = NULL, last_sync_error = NULL"""
+_REBIND = """
+UPDATE connectors
+   SET config = jsonb_set(config, '{options}', %(options)s),
+       status = CASE WHEN status = 'error' AND error_code = %(code)s THEN 'connected' ELSE status END,
+       last_sync_error = CASE WHEN error_code = %(code)s THEN NULL ELSE last_sync_error END,
+       error_kind = CASE WHEN error_code = %(code)s THEN NULL ELSE error_kind END,
+       error_code = nullif(error_code, %(code)s)"""
 _CHANGED = ", version = version + 1, updated_at = now() WHERE tenant_id = %(tenant_id)s AND id = %(id)s"
 
 
@@ -196,6 +204,28 @@ def connect(
     }
     _audit(handle, tenant_id, connector_id, actor, "connector.connect", changes)
     return merged
+
+
+def rebind(
+    handle: Handle,
+    tenant_id: str,
+    connector_id: str,
+    options: Mapping[str, Any],
+    *,
+    actor: str,
+    changes: Mapping[str, Any],
+) -> None:
+    """Replace a connector's options in the transaction that stored where its secrets may be sent from now on.
+
+    One that waits because its address had changed is connected again. Raises Misuse `unknown_connector`.
+    """
+    _before(handle, tenant_id, connector_id)
+    run(
+        handle,
+        _REBIND + _CHANGED,
+        {"tenant_id": tenant_id, "id": connector_id, "options": Jsonb(dict(options)), "code": ADDRESS_CHANGED},
+    )
+    _audit(handle, tenant_id, connector_id, actor, "connector.rebind", changes)
 
 
 def disconnect(database: Database, tenant_id: str, connector_id: str, *, actor: str = "system") -> None:

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from psycopg.types.json import Jsonb
 
+from gtmc_pipelines.model.noted_addresses import NOTED, note_of, noted
 from gtmc_pipelines.storage import audit
 from gtmc_pipelines.storage.credentials import StoredCredentials
 from gtmc_pipelines.storage.engine import Database
@@ -16,10 +17,11 @@ from gtmc_pipelines.vault.keyring import KeyRing
 from gtmc_pipelines.vault.secret import Secret
 
 INSTANCE_URL = "instance_url"
-"""The one sealed value that is an address (Salesforce's newest, by its token answers)."""
+"""The one sealed value of a vendor's that is an address (Salesforce's newest, by its token answers)."""
 
 _READ = """
-SELECT coalesce(config -> 'options', '{}') AS options, coalesce(config -> 'secrets', '{}') ? 'instance_url' AS sealed
+SELECT coalesce(config -> 'options', '{}') AS options,
+       coalesce(config -> 'secrets', '{}') ?| ARRAY['instance_url', 'addresses'] AS sealed
   FROM connectors WHERE tenant_id = %(tenant_id)s AND id = %(id)s FOR UPDATE
 """
 _WRITE_OPTIONS = """
@@ -43,9 +45,9 @@ def readdress(
 ) -> list[str]:
     """Replace former addresses (`scheme://host:port`) by what `moves` says; gives the names of what was changed.
 
-    Looked at are the connector's options, its sealed instance URL and the links in its cursors. What lies anywhere
-    else stays letter by letter, and a connector without any is not written at all. Raises the vault's Broken when a
-    seal doesn't open, or Misuse `unknown_connector`; then nothing is changed.
+    Looked at are the connector's options, its sealed instance URL and note of addresses, and the links in its
+    cursors. What lies anywhere else stays letter by letter, and a connector without any is not written at all. Raises
+    the vault's Broken when a seal doesn't open, or Misuse `unknown_connector`; then nothing is changed.
     """
     stored = StoredCredentials(database, keyring, tenant_id, connector_id, actor=actor)
     key = {"tenant_id": tenant_id, "id": connector_id}
@@ -56,8 +58,8 @@ def readdress(
         changed = list(after)
         if after:
             run(handle, _WRITE_OPTIONS, {**key, "options": Jsonb(after)})
-        if found["sealed"] and _move_instance_url(stored, handle, moves):
-            changed.append(f"sealed {INSTANCE_URL}")
+        if found["sealed"]:
+            changed += _move_sealed(stored, handle, moves, (tenant_id, connector_id))
         links = [{"before": f'"{former}/', "after": f'"{now}/'} for former, now in moves.items()]
         if sum(run(handle, _WRITE_CURSORS, {**key, **link}) for link in links):
             changed.append("cursors")
@@ -88,11 +90,18 @@ def moved(value: Any, moves: Mapping[str, str]) -> Any:
     return moves[former] + value[len(former) :]
 
 
-def _move_instance_url(stored: StoredCredentials, handle: Handle, moves: Mapping[str, str]) -> bool:
+def _move_sealed(
+    stored: StoredCredentials, handle: Handle, moves: Mapping[str, str], owner: tuple[str, str]
+) -> list[str]:
+    """Move the sealed instance URL, and the note of where the credentials may be sent."""
     secrets = stored.opened(handle)
-    former = secrets[INSTANCE_URL].reveal()
-    now = moved(former, moves)
-    if now == former:
-        return False
-    stored.store(handle, {**secrets, INSTANCE_URL: Secret(now)})
-    return True
+    after: dict[str, Secret] = {}
+    if INSTANCE_URL in secrets:
+        after[INSTANCE_URL] = Secret(moved(secrets[INSTANCE_URL].reveal(), moves))
+    known = noted(secrets[NOTED].reveal(), *owner) if NOTED in secrets else frozenset()
+    if known:
+        after[NOTED] = Secret(note_of(*owner, [moved(address, moves) for address in known]))
+    changed = [name for name, secret in after.items() if secret != secrets[name]]
+    if changed:
+        stored.store(handle, {**secrets, **after})
+    return [f"sealed {name}" for name in changed]

@@ -6,17 +6,19 @@ Nothing is stored before the credentials have proved to work, so a failed login 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from gtmc_pipelines.connectors.bound import note_for
 from gtmc_pipelines.connectors.contract import ConnectorSettings, Credentials, CredentialSource
 from gtmc_pipelines.connectors.login import Grant, HeldCredentials, KeyLogin
 from gtmc_pipelines.connectors.loopback import WAIT_SECONDS, Callback, LoopbackListener
 from gtmc_pipelines.connectors.oauth import Pkce, StateSigner
-from gtmc_pipelines.connectors.registry import connector_of, login_of
+from gtmc_pipelines.connectors.registry import addresses_of, connector_of, login_of
 from gtmc_pipelines.model.connector_types import ConnectorType
 from gtmc_pipelines.model.errors import GtmcError, Misuse, Reauthorize, SyncFault
+from gtmc_pipelines.model.noted_addresses import NOTED
 from gtmc_pipelines.model.records import Health
 from gtmc_pipelines.settings import Settings
 from gtmc_pipelines.storage import connection_owners, connector_states, oauth_states
@@ -25,7 +27,7 @@ from gtmc_pipelines.storage.credentials import StoredCredentials
 from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines.storage.statements import Handle
 from gtmc_pipelines.vault.secret import Secret
-from gtmc_pipelines.workflows.composition import compose, compose_agreed, key_ring
+from gtmc_pipelines.workflows.composition import bound_to, compose, compose_agreed, key_ring
 from gtmc_pipelines.workflows.connection_claims import accounts_of, note
 
 
@@ -130,10 +132,14 @@ class _Step:
 
 @dataclass(frozen=True, slots=True)
 class Proven:
-    """A grant that has worked, and what the probe said (not healthy: it couldn't be asked yet, and why)."""
+    """A grant that has worked, and what the probe said (not healthy: it couldn't be asked yet, and why).
+
+    `addresses` are those it was tried at, and may be sent to from now on. None: as `bound` has it without a note.
+    """
 
     grant: Grant
     health: Health
+    addresses: Sequence[str] | None = None
 
 
 def prove_keys(settings: Settings, row: ConnectorRow, keys: Mapping[str, Secret]) -> Proven:
@@ -172,7 +178,8 @@ def verify(settings: Settings, database: Database, row: ConnectorRow, *, actor: 
     A token that has expired is renewed, in the audit log by `actor`. Office 365 isn't asked without its agreement.
     """
     stored = StoredCredentials(database, key_ring(settings), row.tenant_id, row.id, actor=actor)
-    return note(stored, row, _probe(row.type, stored, compose_agreed(settings, database, row)))
+    bound = bound_to(settings, row, compose_agreed(settings, database, row), stored)
+    return note(stored, row, _probe(row.type, *bound))
 
 
 def disconnect(settings: Settings, database: Database, row: ConnectorRow, *, actor: str) -> str:
@@ -193,7 +200,8 @@ def _revoke(settings: Settings, row: ConnectorRow, credentials: Credentials) -> 
         return "a key can only be withdrawn in the vendor's own settings"
     if not credentials:
         return "there was nothing to revoke"
-    is_revoked = login.revoke(compose(settings, row), credentials)
+    source, composed = bound_to(settings, row, compose(settings, row), HeldCredentials(credentials))
+    is_revoked = login.revoke(composed, source.read())
     return f"revoked at {row.type.label}" if is_revoked else f"{row.type.label} had revoked it already"
 
 
@@ -202,16 +210,25 @@ def _proven_if_agreed(settings: Settings, database: Database, row: ConnectorRow,
     try:
         composed = compose_agreed(settings, database, row)
     except Reauthorize as refusal:
-        return Proven(grant, Health(False, "", str(refusal)))
+        trial = _with_options_of(grant, compose(settings, row))
+        return Proven(grant, Health(False, "", str(refusal)), _addresses(row.type, trial))
     return _proven(composed, row.type, grant)
 
 
 def _proven(composed: ConnectorSettings, kind: ConnectorType, grant: Grant) -> Proven:
     """Try the grant; the credentials may be renewed by that, so what is to be stored is what is held afterwards."""
-    trial = replace(composed, options={**composed.options, **grant.options})
+    trial = _with_options_of(grant, composed)
     held = HeldCredentials(grant.credentials)
     health = _probe(kind, held, trial)
-    return Proven(replace(grant, credentials=held.read()), health)
+    return Proven(replace(grant, credentials=held.read()), health, _addresses(kind, trial))
+
+
+def _addresses(kind: ConnectorType, trial: ConnectorSettings) -> list[str]:
+    return list(addresses_of(kind).of(trial).values())
+
+
+def _with_options_of(grant: Grant, composed: ConnectorSettings) -> ConnectorSettings:
+    return replace(composed, options={**composed.options, **grant.options})
 
 
 def _store(
@@ -230,7 +247,9 @@ def _store(
         starts_over = _is_of_another_account(row, grant, stored, handle)
         accounts = accounts_of(row.type, grant, proven.health)
         connection_owners.claim(handle, row.tenant_id, row.id, row.type, accounts, may_share=may_share)
-        stored.store(handle, grant.credentials)
+        tried = proven.addresses
+        noted = {} if tried is None else {NOTED: note_for(row.tenant_id, row.id, tried)}
+        stored.store(handle, {**grant.credentials, **noted})
         options = connector_states.connect(
             handle,
             row.tenant_id,

@@ -7,7 +7,9 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from gtmc_pipelines.connectors.contract import ConnectorSettings
+from gtmc_pipelines.connectors.bound import bound
+from gtmc_pipelines.connectors.contract import ConnectorSettings, CredentialSource
+from gtmc_pipelines.connectors.registry import addresses_of
 from gtmc_pipelines.model.connector_types import ConnectorType
 from gtmc_pipelines.model.errors import Misuse
 from gtmc_pipelines.settings import Settings
@@ -38,6 +40,16 @@ def compose_agreed(settings: Settings, database: Database, row: ConnectorRow) ->
     """
     composed = compose(settings, row)
     return replace(composed, options={**composed.options, **consented_options(database, row)})
+
+
+def bound_to(
+    settings: Settings, row: ConnectorRow, composed: ConnectorSettings, source: CredentialSource
+) -> tuple[CredentialSource, ConnectorSettings]:
+    """What a session with a connector's stored credentials is opened with, as the arguments of `authenticate`.
+
+    Reading them raises Reauthorize (`address_changed`) when `composed` leads elsewhere than where they were proven.
+    """
+    return bound(source, composed, addresses_of(row.type), compose(settings, replace(row, options={})))
 
 
 def key_ring(settings: Settings) -> KeyRing:

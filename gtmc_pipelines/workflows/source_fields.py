@@ -19,7 +19,7 @@ from gtmc_pipelines.storage import stream_fields
 from gtmc_pipelines.storage.connectors import ConnectorRow
 from gtmc_pipelines.storage.credentials import StoredCredentials
 from gtmc_pipelines.storage.engine import Database
-from gtmc_pipelines.workflows.composition import compose_agreed, key_ring
+from gtmc_pipelines.workflows.composition import bound_to, compose_agreed, key_ring
 
 
 def source_fields(
@@ -34,7 +34,7 @@ def source_fields(
     composed = compose_agreed(settings, database, row)
     credentials = StoredCredentials(database, key_ring(settings), row.tenant_id, row.id, actor=actor)
     connector = connector_of(row.type)
-    session = connector.authenticate(credentials, composed)
+    session = connector.authenticate(*bound_to(settings, row, composed, credentials))
     try:
         return connector.describe_fields(session, entity)
     finally:
@@ -99,7 +99,8 @@ def _shown(
     connector = connector_of(row.type)
     assert isinstance(connector, DescribesFields)
     credentials = StoredCredentials(database, key_ring(settings), row.tenant_id, row.id, actor=actor)
-    session = connector_of(row.type).authenticate(credentials, compose_agreed(settings, database, row))
+    composed = compose_agreed(settings, database, row)
+    session = connector_of(row.type).authenticate(*bound_to(settings, row, composed, credentials))
     try:
         streams = [stream for stream in connector_of(row.type).streams if entity in stream.entities]
         return {stream.name: set(connector.shown_fields(session, stream)) for stream in streams}

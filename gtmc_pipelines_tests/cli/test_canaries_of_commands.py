@@ -60,7 +60,7 @@ def planted(
         "SALESFORCE_CLIENT_SECRET": f"{CANARY}-app",
         "O365_CLIENT_ID": "client",
         "O365_CLIENT_SECRET": f"{CANARY}-app",
-        "OF_FILE": f"{CANARY}-referred",
+        "GTMC_SECRET_OF_FILE": f"{CANARY}-referred",
     }.items():
         monkeypatch.setenv(name, value)
     return [CANARY, key]
@@ -69,7 +69,7 @@ def planted(
 def _file(tenant: str, folder: Path) -> str:
     """A file that refers to a planted key, and one that holds it where it doesn't belong."""
     head = f"version: 1\ntenants:\n  {tenant}:\n    connectors:\n      "
-    (folder / "good.yaml").write_text(head + "fathom:\n        credentials: {api_key: {env: OF_FILE}}\n")
+    (folder / "good.yaml").write_text(head + "fathom:\n        credentials: {api_key: {env: GTMC_SECRET_OF_FILE}}\n")
     (folder / "bad.yaml").write_text(
         head + f"fathom: {{name: [{CANARY}], credentials: {{api_key: {CANARY}}}, schedule: {CANARY}}}\n"
     )

@@ -17,6 +17,7 @@ from gtmc_pipelines.cli.main import app
 from gtmc_pipelines.model.errors import GtmcError, Misuse
 from gtmc_pipelines.sandbox.options import SandboxOptions
 from gtmc_pipelines.sandbox.running import running
+from gtmc_pipelines.storage.audit_entries import list_entries
 from gtmc_pipelines.storage.connectors import add_connector, list_connectors
 from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines.storage.o365 import get_config, set_domains
@@ -42,7 +43,7 @@ tenants:
             - {{sourceField: Website, targetField: domain, transform: lowercase}}
       customerio:
         credentials:
-          api_key: {{env: ACME_KEY}}
+          api_key: {{env: GTMC_SECRET_ACME}}
       o365:
         domains: {{allowed: [partner.com, Example.org], own: acme.com}}
 """
@@ -73,7 +74,7 @@ def file(
         "CUSTOMERIO_EU_API_URL": f"{base}/eu/v1",
         "CUSTOMERIO_TRACK_URL": f"{base}/api/v1",
         "GTMC_SANDBOX_HOSTS": urlsplit(base).netloc,
-        "ACME_KEY": vendor["credentials"]["orgs"]["acme"]["api_key"],
+        "GTMC_SECRET_ACME": vendor["credentials"]["orgs"]["acme"]["api_key"],
     }.items():
         monkeypatch.setenv(name, value)
     found = tmp_path / "connectors.yaml"
@@ -179,7 +180,7 @@ def test_an_answer_of_no_changes_nothing(file: Path, database: Database, tenant:
 def test_a_key_that_the_vendor_refuses_leaves_everything_as_it_was(
     file: Path, database: Database, tenant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("ACME_KEY", "canary-wrong-key")
+    monkeypatch.setenv("GTMC_SECRET_ACME", "canary-wrong-key")
     result = apply(file, "--yes")
     assert "line 13" in fault(result)
     assert "http://127.0.0.1" in fault(result)
@@ -190,8 +191,8 @@ def test_a_key_that_the_vendor_refuses_leaves_everything_as_it_was(
 def test_an_unset_variable_is_a_fault_where_a_key_is_needed(
     file: Path, database: Database, tenant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("ACME_KEY")
-    assert "line 15, column 26: The variable ACME_KEY is not set." in fault(apply(file, "--yes"))
+    monkeypatch.delenv("GTMC_SECRET_ACME")
+    assert "line 15, column 26: The variable GTMC_SECRET_ACME is not set." in fault(apply(file, "--yes"))
     assert list_connectors(database, tenant) == []
 
 
@@ -199,10 +200,62 @@ def test_a_key_may_come_from_a_file_beside_it(
     file: Path, vendor: dict[str, Any], database: Database, tenant: str
 ) -> None:
     (file.parent / "acme.key").write_text(vendor["credentials"]["orgs"]["acme"]["eu_api_key"] + "\n")
-    file.write_text(file.read_text().replace("{env: ACME_KEY}", "{file: acme.key}"))
+    file.write_text(file.read_text().replace("{env: GTMC_SECRET_ACME}", "{file: acme.key}"))
     apply(file, "--yes")
     rows = {row.type.value: row for row in list_connectors(database, tenant)}
     assert rows["customerio"].options["region"] == "eu"
+
+
+def test_the_plan_names_every_reference_and_address_and_a_new_host_is_asked_about_by_itself(
+    file: Path, vendor: dict[str, Any], database: Database, tenant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = urlsplit(vendor["http"]).netloc
+    file.write_text(
+        file.read_text().replace("customerio:", f"customerio:\n        options: {{base_url: {vendor['http']}/v1}}")
+    )
+    for name in ("CUSTOMERIO_API_URL", "CUSTOMERIO_EU_API_URL", "CUSTOMERIO_TRACK_URL"):
+        monkeypatch.delenv(name)
+    planned = apply(file, "--dry-run").stdout
+    assert f"api key: variable GTMC_SECRET_ACME → {vendor['http']}/v1 (new)" in planned
+    assert vendor["credentials"]["orgs"]["acme"]["api_key"] not in planned
+    assert f"--confirm-address {host}" in str(apply(file, "--yes").exception)
+    assert f"--confirm-address {host}" in str(apply(file, "--yes", "--confirm-address", "127.0.0.1").exception)
+    assert apply(file, answer="y\nn\n").exit_code == 1
+    assert list_connectors(database, tenant) == []
+    assert apply(file, "--yes", "--confirm-address", host).exception is None
+    assert set(plan(file).values()) == {"unchanged"}
+
+
+def test_rebind_is_how_stored_credentials_move(
+    file: Path, vendor: dict[str, Any], database: Database, tenant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apply(file, "--yes")
+    here, host = ("--tenant", tenant, "--connector", "customerio"), urlsplit(vendor["http"]).netloc
+    verified = runner.invoke(app, ["connectors", "verify", *here])
+    assert verified.exception is None, verified.exception
+    monkeypatch.setenv("CUSTOMERIO_API_URL", f"{vendor['http']}/other/v1")
+    assert code_of("verify", *here) == "address_changed"
+    assert code_of("rebind", *here, "--json") == "address_not_confirmed"
+    answered = runner.invoke(app, ["connectors", "rebind", *here], input="n\n")
+    assert answered.exit_code == 1
+    assert f"{vendor['http']}/v1" in answered.stdout
+    assert f"{vendor['http']}/other/v1" in answered.stdout
+    assert code_of("verify", *here) == "address_changed"
+    done = runner.invoke(app, ["connectors", "rebind", *here, "--confirm-address", host])
+    assert done.exception is None, done.exception
+    assert code_of("verify", *here) != "address_changed"
+    with database.tenant(tenant) as handle:
+        (entry,) = (one for one in list_entries(handle, tenant, 20) if one.action == "connector.rebind")
+    assert f"{vendor['http']}/other/v1" in entry.changes["after"]["addresses"]
+    unset = runner.invoke(app, ["connectors", "rebind", "--tenant", tenant, "--connector", "salesforce"]).exception
+    assert isinstance(unset, Misuse)
+    assert unset.code == "not_connected"
+
+
+def code_of(*command: str) -> str:
+    error = runner.invoke(app, ["connectors", *command]).exception
+    assert isinstance(error, GtmcError), error
+    return error.code
 
 
 TEN = """\

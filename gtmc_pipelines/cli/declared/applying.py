@@ -5,15 +5,14 @@ Every step may be repeated, so an apply that was interrupted anywhere is simply 
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from gtmc_pipelines.cli.declared.planning import Step
 from gtmc_pipelines.cli.declared.positions import Fault
+from gtmc_pipelines.cli.declared.sending import wanted_row
 from gtmc_pipelines.connectors.registry import connector_of
 from gtmc_pipelines.model.errors import GtmcError
 from gtmc_pipelines.settings import Settings
 from gtmc_pipelines.storage.connector_states import rename, set_options, set_schedule
-from gtmc_pipelines.storage.connectors import ConnectorRow, add_connector, draft_connector, require_connector
+from gtmc_pipelines.storage.connectors import ConnectorRow, add_connector, require_connector
 from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines.storage.mappings import reset_mapping, save_mapping
 from gtmc_pipelines.storage.o365 import get_config, set_domains
@@ -31,7 +30,7 @@ def prove_all(settings: Settings, database: Database, steps: list[Step], faults:
         if not step.keys:
             continue
         try:
-            proven[place] = prove_keys(settings, _with_options(database, step), step.keys)
+            proven[place] = prove_keys(settings, wanted_row(database, step.desired, step.row), step.keys)
         except GtmcError as error:
             faults.append(Fault(step.desired.line, step.desired.column, error.sentence))
     return proven
@@ -53,14 +52,6 @@ def apply_step(settings: Settings, database: Database, step: Step, proven: Prove
     _apply_mappings(database, step, row, actor)
     _apply_domains(database, step, actor)
     return require_connector(database, tenant, row.id)
-
-
-def _with_options(database: Database, step: Step) -> ConnectorRow:
-    """The row as it is going to be, for the vendor's probe."""
-    wanted = step.desired
-    if step.row is None:
-        return draft_connector(database, wanted.tenant_id, wanted.type, wanted.name, wanted.options)
-    return replace(step.row, options={**step.row.options, **wanted.options})
 
 
 def _apply_mappings(database: Database, step: Step, row: ConnectorRow, actor: str) -> None:

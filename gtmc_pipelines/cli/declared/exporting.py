@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,6 +13,7 @@ from gtmc_pipelines.connectors.registry import connector_of, login_of, options_o
 from gtmc_pipelines.mapping.entry import MappingEntry
 from gtmc_pipelines.model.connector_types import ConnectorStatus, ConnectorType
 from gtmc_pipelines.model.entities import MAPPABLE
+from gtmc_pipelines.model.secret_variables import secret_variable
 from gtmc_pipelines.storage.connectors import ConnectorRow, list_connectors
 from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines.storage.o365 import get_config
@@ -79,5 +79,5 @@ def _domains(database: Database, tenant: str) -> dict[str, Any]:
 
 
 def _variable(row: ConnectorRow, name: str) -> str:
-    """A name for the variable: KEY_OF_<tenant>_<connector>_<secret>, in capitals."""
-    return re.sub(r"[^A-Z0-9]", "_", f"KEY_OF_{row.tenant_id}_{row.type}_{name}".upper())
+    """A name for the variable: GTMC_SECRET_<tenant>_<connector>_<secret>, in capitals."""
+    return secret_variable(row.tenant_id, row.type, name)

@@ -8,10 +8,14 @@ from typing import Any
 
 from gtmc_pipelines.cli.declared.desired import Desired, Domains
 from gtmc_pipelines.cli.declared.positions import Fault
+from gtmc_pipelines.cli.declared.references import Unreachable
+from gtmc_pipelines.cli.declared.sending import Sending, moved_addresses, sending_of, wanted_row
+from gtmc_pipelines.connectors.contract import Credentials
 from gtmc_pipelines.connectors.login import KeyLogin
 from gtmc_pipelines.connectors.registry import connector_of, login_of
 from gtmc_pipelines.mapping.entry import MappingEntry
 from gtmc_pipelines.model.connector_types import ConnectorStatus
+from gtmc_pipelines.model.errors import Broken
 from gtmc_pipelines.settings import Settings
 from gtmc_pipelines.storage.connectors import ConnectorRow, find_connector
 from gtmc_pipelines.storage.credentials import StoredCredentials
@@ -20,6 +24,11 @@ from gtmc_pipelines.storage.o365 import get_config, own_among
 from gtmc_pipelines.vault.secret import Secret
 from gtmc_pipelines.workflows.composition import key_ring
 from gtmc_pipelines.workflows.mappings_in_force import mappings_in_force
+
+_MOVED = (
+    "This leads a connected connector elsewhere, and stored credentials don't go along: refer to its keys under "
+    "credentials, or move it with `gtmc connectors rebind --option`."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +40,7 @@ class Step:
     changes: tuple[str, ...]
     notes: tuple[str, ...] = ()
     keys: Mapping[str, Secret] = field(default_factory=dict)
+    sending: Sending = field(default_factory=Sending)
 
     @property
     def action(self) -> str:
@@ -46,36 +56,60 @@ class Step:
             "connector": self.desired.type.value,
             "action": self.action,
             "changes": "; ".join((*self.changes, *self.notes)) or None,
+            "references": list(self.sending.references),
+            "addresses": list(self.sending.addresses),
+            "new_hosts": list(self.sending.new_hosts),
         }
 
 
 def plan_of(settings: Settings, database: Database, desired: Desired, faults: list[Fault]) -> Step:
     """The step for one connector. References that lead nowhere are faults where a key is needed."""
     row = find_connector(database, desired.tenant_id, desired.type)
-    keys, notes = _keys(settings, database, desired, row, faults)
+    stored = _stored(settings, database, desired, row)
+    wanted, sending = wanted_row(database, desired, row), Sending()
+    try:
+        has_moved = bool(stored) and bool(moved_addresses(settings, wanted, stored))
+        keys, notes = _keys(desired, row, stored, faults, has_moved=has_moved)
+        if has_moved and not keys:
+            faults.append(Fault(desired.line, desired.column, _MOVED))
+        sending = sending_of(settings, wanted, desired, stored, is_sent=bool(keys))
+    except Broken as refused:  # an address nobody may send anything to
+        keys, notes = {}, []
+        faults.append(Fault(desired.line, desired.column, refused.sentence))
     changes = list(_plain_changes(desired, row))
     if keys:
         changes.append(f"{', '.join(name.replace('_', ' ') for name in keys)}: proven at the vendor, then sealed")
     changes += _mapping_changes(database, desired, row, faults)
     changes += _domain_changes(database, desired, faults)
-    return Step(desired, row, tuple(changes), tuple(notes), keys)
+    return Step(desired, row, tuple(changes), tuple(notes), keys, sending)
+
+
+def _stored(settings: Settings, database: Database, desired: Desired, row: ConnectorRow | None) -> Credentials:
+    """What a connected connector holds, where the file may ask for other keys or another address."""
+    if row is None or row.status is ConnectorStatus.DISCONNECTED or not (desired.credentials or desired.options):
+        return {}
+    return StoredCredentials(database, key_ring(settings), row.tenant_id, row.id).read()
 
 
 def _keys(
-    settings: Settings, database: Database, desired: Desired, row: ConnectorRow | None, faults: list[Fault]
+    desired: Desired, row: ConnectorRow | None, stored: Credentials, faults: list[Fault], *, has_moved: bool
 ) -> tuple[Mapping[str, Secret], list[str]]:
     login = login_of(desired.type)
     is_connected = row is not None and row.status is not ConnectorStatus.DISCONNECTED
     if not isinstance(login, KeyLogin) or not desired.credentials:
         return {}, [] if is_connected else ["then: gtmc connectors connect"]
-    found = {name: reference.resolve() for name, reference in desired.credentials.items()}
-    absent = [name for name, secret in found.items() if secret is None]
-    keys = {name: secret for name, secret in found.items() if secret is not None}
-    if is_connected and absent:
-        return {}, [f"stored keys kept: {desired.credentials[absent[0]].absence}"]
-    for name in absent:
+    keys: dict[str, Secret] = {}
+    absences: dict[str, Unreachable] = {}
+    for name, reference in desired.credentials.items():
+        try:
+            keys[name] = reference.resolve()
+        except Unreachable as fault:
+            absences[name] = fault
+    if is_connected and absences and all(why.is_absent for why in absences.values()):
+        return {}, [f"stored keys kept: {next(iter(absences.values()))}"]
+    for name, why in absences.items():
         reference = desired.credentials[name]
-        faults.append(Fault(reference.line, reference.column, reference.absence))
+        faults.append(Fault(reference.line, reference.column, str(why)))
     faults += [
         Fault(desired.line, desired.column, f"The {name.replace('_', ' ')} is not referred to under credentials.")
         for name in login.secrets
@@ -86,10 +120,8 @@ def _keys(
         for name, secret in keys.items()
         if not secret.reveal().isascii() or not secret.reveal().isprintable()
     ]
-    if row is not None and is_connected:
-        stored = StoredCredentials(database, key_ring(settings), row.tenant_id, row.id).read()
-        if all(stored.get(name) == secret for name, secret in keys.items()):
-            return {}, []
+    if is_connected and not has_moved and all(stored.get(name) == secret for name, secret in keys.items()):
+        return {}, []
     return keys, []
 
 

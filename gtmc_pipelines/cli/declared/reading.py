@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import yaml
 
-from gtmc_pipelines.cli.declared.desired import Desired, Domains, Reference, Schedule
+from gtmc_pipelines.cli.declared.desired import Desired, Domains, Schedule
 from gtmc_pipelines.cli.declared.positions import Source, advice
+from gtmc_pipelines.cli.declared.references import Reach, Reference, advice_on_variable
 from gtmc_pipelines.connectors.login import KeyLogin
 from gtmc_pipelines.connectors.options import parse_options
 from gtmc_pipelines.connectors.registry import connector_of, login_of, options_of
@@ -23,7 +23,6 @@ from gtmc_pipelines.model.connector_types import ConnectorType
 from gtmc_pipelines.model.domains import plain_domain
 from gtmc_pipelines.model.entities import MAPPABLE, Entity
 from gtmc_pipelines.model.errors import Misuse
-from gtmc_pipelines.settings import is_setting
 
 VERSION = "1"
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,200}")
@@ -32,12 +31,12 @@ _KEYS = ("name", "options", "schedule", "credentials", "mappings", "domains")
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What reading needs to know: tenants there are, hosts of a sandbox, the file's folder, the time."""
+    """What reading needs to know: tenants there are, hosts of a sandbox, what the file may refer to, the time."""
 
     source: Source
     tenants: tuple[str, ...]
     sandbox_hosts: frozenset[str]
-    folder: Path
+    reach: Reach
     now: datetime
 
     def connectors(self) -> list[Desired]:
@@ -124,7 +123,7 @@ class Reading:
         return found
 
     def _reference(self, node: yaml.Node) -> Reference | None:
-        """`{env: NAME}` or `{file: PATH}`; a path is taken from the file's own folder."""
+        """`{env: NAME}` or `{file: PATH}`; what it may lead to is `references`' to say."""
         if not isinstance(node, yaml.MappingNode) or len(node.value) != 1:
             self.source.blame(node, "Write {env: NAME} or {file: PATH}: a secret doesn't belong in this file.")
             return None
@@ -132,11 +131,10 @@ class Reading:
             place = self.source.text_of(value, "A reference")
             if place is None:
                 return None
-            if kind == "env" and (not _VARIABLE.fullmatch(place) or is_setting(place)):
-                self.source.blame(value, "This is no name of a variable that may hold a vendor's key.")
+            if kind == "env" and not (_VARIABLE.fullmatch(place) and self.reach.may_name(place)):
+                self.source.blame(value, advice_on_variable(place))
                 return None
-            place = place if kind == "env" else str(self.folder / place)
-            return Reference(kind, place, value.start_mark.line + 1, value.start_mark.column + 1)
+            return Reference(kind, place, value.start_mark.line + 1, value.start_mark.column + 1, self.reach)
         return None
 
     def _mappings(self, kind: ConnectorType, node: yaml.Node) -> dict[Entity, tuple[Mapping[str, Any], ...] | None]:

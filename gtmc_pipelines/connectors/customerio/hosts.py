@@ -10,6 +10,7 @@ from gtmc_pipelines.connectors.contract import ConnectorSettings
 REGIONS = ("us", "eu")
 US_URL, EU_URL = "https://api.customer.io/v1", "https://api-eu.customer.io/v1"
 TRACK_URL = "https://track.customer.io/api/v1"
+OWN_HOSTS = frozenset({"api.customer.io", "api-eu.customer.io", "track.customer.io", "track-eu.customer.io"})
 
 PROBE_PATHS: Mapping[str, str] = {
     "vendor": "/workspaces",
@@ -39,6 +40,16 @@ def probe_url(settings: ConnectorSettings) -> str:
     profile = str(settings.options.get("profile") or "vendor")
     path = PROBE_PATHS.get(profile, PROBE_PATHS["vendor"])
     return str(settings.options.get("probe_url") or base_url(settings) + path)
+
+
+def addresses(settings: ConnectorSettings) -> Mapping[str, str]:
+    """Every URL a key is sent to: with `base_url` that one, else both regions', which a refused key is tried in."""
+    options = settings.options
+    regions = {"us_url": options.get("us_url") or US_URL, "eu_url": options.get("eu_url") or EU_URL}
+    roots = {"base_url": options["base_url"]} if options.get("base_url") else regions
+    probe = {"probe_url": options["probe_url"]} if options.get("probe_url") else {}
+    track = {"track_url": options.get("track_url") or TRACK_URL}
+    return {name: str(url) for name, url in {**roots, **probe, **track}.items()}
 
 
 def track_probe_url(settings: ConnectorSettings) -> str:

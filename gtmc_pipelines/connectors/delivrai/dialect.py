@@ -7,11 +7,13 @@ from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from typing import Any
 
+from gtmc_pipelines.connectors.contract import ConnectorSettings
 from gtmc_pipelines.connectors.host_guard import checked_url
 from gtmc_pipelines.connectors.options import Option, SandboxHosts, https_url, matching, whole_number
 from gtmc_pipelines.model.errors import Broken
 
 INTERNAL, PUBLIC = "internal", "public"
+OWN_HOSTS = frozenset({"api.delivr.ai"})
 
 _NAME = r"[A-Za-z][A-Za-z0-9_-]{0,63}"
 _PATH = r"(/[A-Za-z0-9._~-]{1,64}){1,8}"
@@ -108,6 +110,11 @@ OPTIONS = (
     Option("topic_id", "Topic whose companies enrich accounts (public)", _ID_TEXT),
     Option("audience_id", "Audience whose records enrich accounts (public); wins over topic_id", _ID_TEXT),
 )
+
+
+def addresses(settings: ConnectorSettings) -> Mapping[str, str]:
+    """The one URL that key and secret are sent to."""
+    return {"base_url": str(settings.options.get("base_url") or Dialect().base_url)}
 
 
 def dialect_of(options: Mapping[str, Any], sandbox_hosts: SandboxHosts = frozenset()) -> Dialect:

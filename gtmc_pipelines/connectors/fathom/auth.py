@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gtmc_pipelines.connectors.contract import CredentialSource
+from gtmc_pipelines.connectors.contract import ConnectorSettings, CredentialSource
 from gtmc_pipelines.connectors.fathom.errors import not_connected
 from gtmc_pipelines.vault.secret import Secret
 
@@ -31,6 +31,9 @@ PROFILES: Mapping[str, Profile] = {
 """`product-docs` is what reference/domain.md, section 4.5, says; the vendor itself documents the other."""
 
 
+OWN_HOSTS = frozenset({"api.fathom.ai", "api.fathom.video"})
+
+
 def profile_of(options: Mapping[str, Any]) -> Profile:
     """The chosen profile with each part an option may replace."""
     chosen = PROFILES[str(options.get("profile") or VENDOR)]
@@ -39,6 +42,11 @@ def profile_of(options: Mapping[str, Any]) -> Profile:
         str(options.get("auth_style") or chosen.auth_style),
         str(options.get("probe_path") or chosen.probe_path),
     )
+
+
+def addresses(settings: ConnectorSettings) -> Mapping[str, str]:
+    """The one URL the key is sent to."""
+    return {"base_url": profile_of(settings.options).base_url}
 
 
 def api_key(credentials: CredentialSource, tenant_id: str) -> Secret:

@@ -9,6 +9,7 @@ What composition gives (`ConnectorSettings`):
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from gtmc_pipelines.connectors.contract import ConnectorSettings, Credentials
 from gtmc_pipelines.connectors.host_guard import checked_url, host_port, refused
@@ -35,6 +36,11 @@ def graph_url(settings: ConnectorSettings) -> str:
     """Checked base URL of Graph with its version, without a slash at the end."""
     url = str(settings.options.get("graph_url") or DEFAULT_GRAPH_URL)
     return _checked_host(url, GRAPH_HOSTS, settings).rstrip("/")
+
+
+def addresses(settings: ConnectorSettings) -> Mapping[str, str]:
+    """Both URLs: our app's secret is sent to the login, the tokens it gives are sent to Graph."""
+    return {"login_url": login_url(settings), "graph_url": graph_url(settings)}
 
 
 def directory_of(settings: ConnectorSettings, credentials: Credentials) -> str:
@@ -71,3 +77,8 @@ def _checked_host(url: str, hosts: frozenset[str], settings: ConnectorSettings) 
     if host_port(parts) not in settings.sandbox_hosts and parts.hostname not in hosts:
         raise refused(parts.hostname or "", "it is not one of Microsoft's hosts")
     return f"{parts.scheme}://{parts.netloc.lower()}{parts.path}"
+
+
+def is_own_host(host: str) -> bool:
+    """Whether a host is one of Microsoft's that we call."""
+    return host in LOGIN_HOSTS | GRAPH_HOSTS

@@ -9,6 +9,7 @@ What composition gives (`ConnectorSettings`):
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -165,7 +166,7 @@ def checked_instance_url(url: str, sandbox_hosts: frozenset[str]) -> str:
     """
     parts = checked_url(url, sandbox_hosts)
     host = parts.hostname or ""
-    if host_port(parts) not in sandbox_hosts and not host.endswith(_HOST_FAMILIES):
+    if host_port(parts) not in sandbox_hosts and not is_own_host(host):
         raise refused(host, "it is not one of Salesforce's hosts")
     return f"{parts.scheme}://{parts.netloc.lower()}"
 
@@ -177,6 +178,17 @@ def instance_of(settings: ConnectorSettings, current: Credentials) -> str:
     if not url:
         raise not_connected(settings)
     return checked_instance_url(url, settings.sandbox_hosts)
+
+
+def addresses(settings: ConnectorSettings) -> Mapping[str, str]:
+    """The login, and the instance where an option names it; the one in force is sealed with the tokens."""
+    instance = settings.options.get("instance_url")
+    return {"login_url": _login_url(settings), **({"instance_url": str(instance)} if instance else {})}
+
+
+def is_own_host(host: str) -> bool:
+    """Whether a host is one of Salesforce's."""
+    return host.endswith(_HOST_FAMILIES)
 
 
 def not_connected(settings: ConnectorSettings) -> Reauthorize:

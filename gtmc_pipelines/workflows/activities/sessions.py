@@ -12,7 +12,7 @@ from gtmc_pipelines.storage.credentials import StoredCredentials
 from gtmc_pipelines.vault.redaction import Redactor
 from gtmc_pipelines.vault.secret import Secret
 from gtmc_pipelines.workflows.activities.services import Services
-from gtmc_pipelines.workflows.composition import compose_agreed
+from gtmc_pipelines.workflows.composition import bound_to, compose_agreed
 
 
 class RememberedCredentials:
@@ -38,8 +38,12 @@ class RememberedCredentials:
 
 
 def open_session(services: Services, row: ConnectorRow) -> Session:
-    """An authenticated session of the row's connector; the caller closes it. Raises Reauthorize."""
+    """An authenticated session of the row's connector; the caller closes it.
+
+    Raises Reauthorize, also when its settings lead elsewhere than where its credentials were proven.
+    """
     settings = compose_agreed(services.settings, services.database, row)
     services.redactor.remember(*settings.app.values(), *proxy_secrets(settings.http_proxy))
     stored = StoredCredentials(services.database, services.key_ring, row.tenant_id, row.id)
-    return connector_of(row.type).authenticate(RememberedCredentials(stored, services.redactor), settings)
+    remembered = RememberedCredentials(stored, services.redactor)
+    return connector_of(row.type).authenticate(*bound_to(services.settings, row, settings, remembered))
