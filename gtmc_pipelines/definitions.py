@@ -13,6 +13,9 @@ from gtmc_pipelines.defs.resources import vendor_resource
 from gtmc_pipelines.defs.retention import event_log_retention, retention_schedule
 from gtmc_pipelines.defs.schedules import sweep_schedule
 from gtmc_pipelines.defs.sensors.composed import sensors_of
+from gtmc_pipelines.defs.showing import one_line_logs
+
+one_line_logs()  # of the processes that load this: code server and run workers
 
 _TYPES = enabled_types()
 

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
-from gtmc_pipelines.cli.console import AsJson, console, emit, emit_json
+from gtmc_pipelines.cli.console import AsJson, emit, emit_json, say
 from gtmc_pipelines.cli.opening import opened
 from gtmc_pipelines.model.errors import Misuse
 from gtmc_pipelines.storage.audit import tenants_with_log, verify_chain
@@ -76,7 +75,7 @@ def verify(tenant: OneTenant = None, as_json: AsJson = False) -> None:
         )
     if not as_json:
         total = sum(row["rows"] for row in rows)
-        console.print(f"[green]✓[/green] {total:,} rows of {len(rows):,} tenants fit.", highlight=False)
+        say("[green]✓[/green] {:,} rows of {:,} tenants fit.", total, len(rows))
 
 
 def _tenants(database: Database, tenant: str | None) -> list[str]:
@@ -133,10 +132,10 @@ def _shown(entry: Entry, *, in_full: bool) -> dict[str, Any]:
     return {
         "at": entry.created_at,
         "tenant": entry.tenant_id,
-        "actor": escape(entry.actor),
+        "actor": entry.actor,
         "action": entry.action,
         "of": _brief(entry.resource_id or ""),
-        "changes": escape(in_words(entry.changes)),
+        "changes": in_words(entry.changes),
     }
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from gtmc_pipelines.model.errors import Misuse
+from gtmc_pipelines.model.shown_text import shown
 
 ConfirmAddress = Annotated[
     list[str] | None,
@@ -28,4 +29,4 @@ def confirm_hosts(hosts: Iterable[str], confirmed: Collection[str], *, can_ask: 
                 f"Secrets would be sent to {host}, which is neither the vendor's address nor this installation's.",
                 next_step="If that is meant, add " + " ".join(f"--confirm-address {each}" for each in left) + ".",
             )
-        typer.confirm(f"Send secrets to {host}, where none of them has been sent before?", abort=True)
+        typer.confirm(f"Send secrets to {shown(host)}, where none of them has been sent before?", abort=True)

@@ -11,7 +11,7 @@ import typer
 
 from gtmc_pipelines.cli.actor import cli_actor
 from gtmc_pipelines.cli.confirming import ConfirmAddress, confirm_hosts
-from gtmc_pipelines.cli.console import AsJson, console, emit, emit_json
+from gtmc_pipelines.cli.console import AsJson, emit, emit_json, say, say_unbroken
 from gtmc_pipelines.cli.declared.applying import apply_step, prove_all
 from gtmc_pipelines.cli.declared.exporting import exported
 from gtmc_pipelines.cli.declared.planning import Step, plan_of
@@ -86,11 +86,11 @@ def apply(
     if as_json:
         return
     if not work:
-        console.print("Nothing to do: everything is as the file says.", highlight=False)
+        say("Nothing to do: everything is as the file says.")
     elif dry_run:
-        console.print("Dry run: nothing was changed.", highlight=False)
+        say("Dry run: nothing was changed.")
     else:
-        console.print(f"[green]✓[/green] {len(work)} connectors are as the file says.", highlight=False)
+        say("[green]✓[/green] {} connectors are as the file says.", len(work))
         _say_what_is_next(work)
 
 
@@ -115,11 +115,11 @@ def _carry_out(settings: Settings, database: Database, work: list[Step], source:
 def _stop_at(faults: list[Fault], file: Path) -> None:
     """Raise Misuse that lists all faults, in the order of the file."""
     if faults:
-        listed = "\n".join(f"  {fault}" for fault in sorted(set(faults)))
         count = len(set(faults))
         raise Misuse(
             "bad_connector_file",
-            f"{file.name if str(file) != '-' else 'stdin'} has {count} fault{'s' * (count > 1)}:\n{listed}",
+            f"{file.name if str(file) != '-' else 'stdin'} has {count} fault{'s' * (count > 1)}:",
+            faults=map(str, sorted(set(faults))),
             next_step="Correct these lines and apply again; nothing was changed.",
         )
 
@@ -136,14 +136,14 @@ def _say_where_secrets_go(steps: list[Step]) -> None:
     for step in steps:
         for line in step.sending.lines:
             where = f"{step.desired.tenant_id}, {step.desired.type}"
-            console.print(f"  {where}: {line}", highlight=False, markup=False, soft_wrap=True)
+            say_unbroken("  {}: {}", where, line)
 
 
 def _say_what_is_next(work: list[Step]) -> None:
     for step in work:
         if any(note.startswith("then:") for note in step.notes):
             where = f"--tenant {step.desired.tenant_id} --connector {step.desired.type}"
-            console.print(f"  Next: gtmc connectors connect {where}", highlight=False, soft_wrap=True)
+            say_unbroken("  Next: gtmc connectors connect {}", where)
 
 
 def _text(file: Path) -> str:

@@ -8,7 +8,7 @@ import typer
 
 from gtmc_pipelines.cli.actor import cli_actor
 from gtmc_pipelines.cli.confirming import ConfirmAddress, confirm_hosts
-from gtmc_pipelines.cli.console import AsJson, Tenant, console, emit_json
+from gtmc_pipelines.cli.console import AsJson, Tenant, emit_json, say, say_unbroken
 from gtmc_pipelines.cli.opening import opened
 from gtmc_pipelines.connectors.options import parse_options
 from gtmc_pipelines.connectors.registry import options_of
@@ -43,9 +43,9 @@ def rebind(
     if as_json:
         emit_json({"id": row.id, "former": planned.former, "addresses": planned.wanted, "new": planned.new})
         return
-    console.print(f"[green]✓[/green] {row.type.label} of {tenant} is bound to these addresses.", highlight=False)
+    say("[green]✓[/green] {} of {} is bound to these addresses.", row.type.label, tenant)
     _say(f"Next: gtmc connectors verify --tenant {tenant} --connector {row.type}")
 
 
 def _say(text: str) -> None:
-    console.print(f"  {text}", highlight=False, markup=False, soft_wrap=True)
+    say_unbroken("  {}", text)

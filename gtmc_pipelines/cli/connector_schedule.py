@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from gtmc_pipelines.cli.actor import cli_actor
-from gtmc_pipelines.cli.console import AsJson, Tenant, console, emit, emit_json
+from gtmc_pipelines.cli.console import AsJson, Tenant, emit, emit_json, say
 from gtmc_pipelines.cli.opening import opened
 from gtmc_pipelines.model.cadence import DEFAULT_CRON, next_times
 from gtmc_pipelines.storage.connector_states import set_schedule
@@ -37,6 +37,6 @@ def schedule(
         emit_json({**shown, "next": [moment.isoformat() for moment in moments]})
         return
     what = f"by default, {DEFAULT_CRON}" if default else f"by {cron}"
-    console.print(f"[green]✓[/green] {row.type.label} of {tenant} syncs {what} ({zone}).", highlight=False)
+    say("[green]✓[/green] {} of {} syncs {} ({}).", row.type.label, tenant, what, zone)
     rows = [{"next": f"{moment:%a %Y-%m-%d %H:%M %Z}", "utc": moment.astimezone(UTC)} for moment in moments]
     emit(rows, ("next", "utc"), as_json=False)

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from gtmc_pipelines.cli.actor import cli_actor
 from gtmc_pipelines.cli.connector_files import apply, export
 from gtmc_pipelines.cli.connector_rebind import rebind
 from gtmc_pipelines.cli.connector_schedule import schedule
-from gtmc_pipelines.cli.console import AsJson, Tenant, console, emit, emit_json, errors, stoppable
+from gtmc_pipelines.cli.console import AsJson, Tenant, emit, emit_json, say, say_unbroken, stoppable, warn
 from gtmc_pipelines.cli.key_input import read_keys
 from gtmc_pipelines.cli.opening import opened
 from gtmc_pipelines.connectors.login import KeyLogin
@@ -88,7 +87,7 @@ def add(
     if as_json:
         emit_json(_shown(row))
         return
-    console.print(f"[green]✓[/green] {kind.label} added for {tenant}: {row.id}", highlight=False)
+    say("[green]✓[/green] {} added for {}: {}", kind.label, tenant, row.id)
     if proven is not None:
         _tell_health(proven.health)
     _say(f"Next: {_after_adding(row)}")
@@ -147,7 +146,7 @@ def verify(tenant: Tenant, connector: Connector, as_json: AsJson = False) -> Non
     if as_json:
         emit_json({"healthy": health.is_healthy, "url": health.url, "detail": health.detail, **health.facts})
         return
-    console.print(f"[green]✓[/green] {health.detail}", highlight=False)
+    say("[green]✓[/green] {}", health.detail)
     _tell_health(health)
 
 
@@ -190,12 +189,12 @@ def disconnect(tenant: Tenant, connector: Connector, as_json: AsJson = False) ->
     if as_json:
         emit_json({"id": row.id, "status": "disconnected", "revocation": told})
     else:
-        console.print(f"[green]✓[/green] {row.type.label} disconnected ({escape(told)}).", highlight=False)
+        say("[green]✓[/green] {} disconnected ({}).", row.type.label, told)
         _say(f"Its rows stay. To go on: {_command('connectors connect', row)}")
 
 
 def _tell_connected(row: ConnectorRow, done: authorization.Connected) -> None:
-    console.print(f"[green]✓[/green] {row.type.label} connected for {row.tenant_id}.", highlight=False)
+    say("[green]✓[/green] {} connected for {}.", row.type.label, row.tenant_id)
     if done.owner:
         _say(f"reads from: {done.owner}")
     if done.required_scopes:
@@ -217,13 +216,13 @@ def _asks_at_once(as_json: bool) -> bool:
 
 def _show(url: str, no_browser: bool, as_json: bool) -> None:
     """Print the address on a line of its own, unwrapped; with --json on stderr, so that stdout stays JSON."""
-    stream = sys.stderr if as_json else sys.stdout
-    stream.write(f"Open this address to log in:\n{url}\n")
-    stream.flush()
+    tell = warn if as_json else say_unbroken
+    tell("Open this address to log in:")
+    tell("{}", url)
     if not no_browser and not webbrowser.open(url):
-        errors.print("No browser could be started here; open the address yourself.", highlight=False)
+        warn("No browser could be started here; open the address yourself.")
     minutes = f"{WAIT_SECONDS / 60:.0f} minutes"
-    errors.print(f"[dim]Waiting for the login, {minutes} at most; Ctrl-C gives up.[/dim]", highlight=False)
+    warn("[dim]Waiting for the login, {} at most; Ctrl-C gives up.[/dim]", minutes)
 
 
 def _after_adding(row: ConnectorRow) -> str:
@@ -250,7 +249,7 @@ def _tell_health(health: Health) -> None:
 
 
 def _say(text: str) -> None:
-    console.print(f"  {text}", highlight=False, markup=False, soft_wrap=True)
+    say_unbroken("  {}", text)
 
 
 def _shown(row: ConnectorRow, *, options: bool = True) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gtmc_pipelines.cli.console import AsJson, Tenant, console, emit, emit_json
+from gtmc_pipelines.cli.console import AsJson, Tenant, emit, emit_json, say
 from gtmc_pipelines.cli.dead_letters_replay import Choice, carry_out, forecast, replays_of, tell_unheld, waiting
 from gtmc_pipelines.settings import load_settings
 from gtmc_pipelines.storage.connectors import require_connector
@@ -56,7 +56,7 @@ def list_command(
     emit([_plain(letter) for letter in letters], columns, as_json=as_json, title="Dead letters")
     if not as_json and any(letter.is_replayable for letter in letters):
         scope = "".join(f" --{name} {value}" for name, value in (("tenant", tenant), ("connector", connector)) if value)
-        console.print(f"What a replay would do: gtmc dead-letters replay{scope} --dry-run", highlight=False)
+        say("What a replay would do: gtmc dead-letters replay{} --dry-run", scope)
 
 
 @group.command("show")
@@ -79,7 +79,7 @@ def show_command(
         emit_json(values)
         return
     for name, value in values.items():
-        console.print(f"{name.replace('_', ' '):>14}  {'-' if value is None else value}", markup=False, highlight=False)
+        say("{:>14}  {}", name.replace("_", " "), "-" if value is None else value)
 
 
 @group.command("replay")

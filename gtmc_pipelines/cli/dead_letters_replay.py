@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from gtmc_pipelines.cli.actor import cli_actor
-from gtmc_pipelines.cli.console import console, emit, emit_json, fail
+from gtmc_pipelines.cli.console import emit, emit_json, fail, say, say_unbroken
 from gtmc_pipelines.cli.in_turn import in_turn
 from gtmc_pipelines.cli.sync_views import balance_sheet
 from gtmc_pipelines.connectors.registry import connector_of
@@ -138,10 +138,10 @@ def tell_unheld(found: Sequence[Backlog]) -> None:
     """Say how many letters no replay can settle, if any, and what does."""
     unheld = sum(each.unheld for each in found)
     if unheld:
-        console.print(
-            f"{unheld:,} can't be replayed: nothing of the record is held, or no table can hold its id. Correct it at "
+        say(
+            "{:,} can't be replayed: nothing of the record is held, or no table can hold its id. Correct it at "
             "the vendor, then gtmc sync --full.",
-            highlight=False,
+            unheld,
         )
 
 
@@ -150,7 +150,7 @@ def forecast(database: Database, replays: Sequence[Replay], *, as_json: bool) ->
     found = [_forecast(database, replay, name) for replay in replays for name in replay.streams]
     emit([each.row for each in found], _PREVIEW, as_json=as_json, title="A replay now")
     if any(each.looked_at >= MOST_PREVIEWED for each in found) and not as_json:
-        console.print(f"Of each stream {MOST_PREVIEWED:,} records at most were looked at.", highlight=False)
+        say("Of each stream {:,} records at most were looked at.", MOST_PREVIEWED)
 
 
 def carry_out(settings: Settings, database: Database, replays: Sequence[Replay], *, wait: bool, as_json: bool) -> None:
@@ -194,13 +194,9 @@ def _started(
     with database.tenant(replay.tenant_id) as connection:
         held = leases.holder(connection, replay.tenant_id, replay.connector_id)
     if not as_json:
-        console.print(f"[green]✓[/green] started {handle.workflow_id}", highlight=False, soft_wrap=True)
+        say_unbroken("[green]✓[/green] started {}", handle.workflow_id)
         if held is not None and held.owner_workflow != handle.workflow_id:
-            console.print(
-                f"  {held.owner_workflow} is running: the replay gives way to it. Run it again after that.",
-                highlight=False,
-                soft_wrap=True,
-            )
+            say_unbroken("  {} is running: the replay gives way to it. Run it again after that.", held.owner_workflow)
     return {"workflow_id": handle.workflow_id, "workflow_url": workflow_url(settings, handle.workflow_id)}
 
 
@@ -216,10 +212,10 @@ def _told(
         balance_sheet(outcome.counts, f"{replay.tenant_id} {replay.connector}: replay {outcome.outcome}")
         for each in reasons:
             why = f"{each['reason_code']} {each['detail']}".strip()
-            console.print(f"[red]✗[/red] {each['letters']:,} of {each['stream']} failed again: {why}", highlight=False)
+            say("[red]✗[/red] {:,} of {} failed again: {}", each["letters"], each["stream"], why)
         if reasons:
             here = f"--tenant {replay.tenant_id} --connector {replay.connector}"
-            console.print(f"Correct the mapping (gtmc mappings show {here}) and replay them again.", highlight=False)
+            say("Correct the mapping (gtmc mappings show {}) and replay them again.", here)
     return {
         **asdict(outcome),
         "tenant": replay.tenant_id,

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from gtmc_pipelines.cli.console import console
+from gtmc_pipelines.cli.console import say, show
 from gtmc_pipelines.model.errors import Broken
 
 
@@ -42,10 +42,10 @@ def demo(
                 is_true = _story(began)
             print_addresses(stack.addresses)
             if keep:
-                console.print("\nStop it with Ctrl-C; the data stay.", highlight=False)
-                stack.supervisor.watch(stop, lambda notice: console.print(f"[yellow]![/yellow] {notice}"))
+                say("\nStop it with Ctrl-C; the data stay.")
+                stack.supervisor.watch(stop, lambda notice: say("[yellow]![/yellow] {}", notice))
     except KeyboardInterrupt:
-        console.print("Stopped. Run `gtmc demo` again: it goes on with what is there.")
+        say("Stopped. Run `gtmc demo` again: it goes on with what is there.")
         raise typer.Exit(130) from None
     if not is_true:
         raise Broken(
@@ -67,8 +67,8 @@ def _story(began: float) -> bool:
     story.close()
     result = settings.home / "demo.json"
     demo_report.write(result, objects)
-    console.print(demo_report.table_of(objects))
-    console.print(f"{perf_counter() - began:.0f} s in all; details in {result}", highlight=False)
+    show(demo_report.table_of(objects))
+    say("{:.0f} s in all; details in {}", perf_counter() - began, result)
     return all(entry["truth"] for entry in objects)
 
 

@@ -8,9 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
-
+from gtmc_pipelines.cli.console import Sheet, line, new_table
 from gtmc_pipelines.cli.demo_setup import Subject
 from gtmc_pipelines.cli.demo_syncs import Results
 from gtmc_pipelines.cli.truth.compare import Verdict
@@ -70,9 +68,9 @@ def write(path: Path, objects: Sequence[Mapping[str, Any]]) -> None:
     path.write_text(json.dumps(objects, indent=2) + "\n")
 
 
-def table_of(objects: Sequence[Mapping[str, Any]]) -> Table:
+def table_of(objects: Sequence[Mapping[str, Any]]) -> Sheet:
     """Connector × tenant with the totals of both syncs."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    table = new_table()
     for column in ("connector", "tenant"):
         table.add_column(column, no_wrap=True)
     for column in (*_NUMBERS, "seconds"):
@@ -80,7 +78,7 @@ def table_of(objects: Sequence[Mapping[str, Any]]) -> Table:
     table.add_column("truth", no_wrap=True)
     for entry in objects:
         numbers = (f"{entry[name]:,}" for name in _NUMBERS)
-        mark = "[green]✓[/green]" if entry["truth"] else "[red]✗[/red]"
+        mark = line("[green]✓[/green]") if entry["truth"] else line("[red]✗[/red]")
         table.add_row(entry["connector"], entry["tenant"], *numbers, f"{entry['seconds']:.1f}", mark)
     total = sum((Counts.of(dict(entry)) for entry in objects), Counts())
     table.add_section()

@@ -12,7 +12,7 @@ from tempfile import NamedTemporaryFile
 from typing import Any
 
 from gtmc_pipelines.cli import demo_browser
-from gtmc_pipelines.cli.console import console
+from gtmc_pipelines.cli.console import say
 from gtmc_pipelines.connectors.login import KeyLogin
 from gtmc_pipelines.connectors.registry import login_of
 from gtmc_pipelines.model.connector_types import ConnectorStatus, ConnectorType
@@ -37,7 +37,7 @@ def gtmc(*arguments: str) -> None:
     """Run a `gtmc` command in this process, showing it as it would be typed. Raises what the command raises."""
     from gtmc_pipelines.cli.main import app  # composed of all commands, this one included
 
-    console.print(f"[dim]$ gtmc {shlex.join(arguments)}[/dim]", highlight=False)
+    say("[dim]$ gtmc {}[/dim]", shlex.join(arguments))
     app(list(arguments), standalone_mode=False)
 
 
@@ -94,7 +94,7 @@ def _connect_by_key(database: Database, subject: Subject, credentials: Mapping[s
 
 def _connect_in_browser(subject: Subject, ca_file: Path | None, callbacks: SimpleQueue[str]) -> None:
     command = f"gtmc connectors connect --tenant {subject.tenant_id} --connector {subject.connector}"
-    console.print(f"[dim]$ {command}[/dim]", highlight=False)
+    say("[dim]$ {}[/dim]", command)
     callback = callbacks.get()
     try:
         demo_browser.connect(subject.tenant_id, subject.connector, ca_file, callback)

@@ -10,7 +10,7 @@ from time import perf_counter
 from typing import Any
 
 from gtmc_pipelines.cli import demo_changes, demo_report, demo_setup, demo_syncs
-from gtmc_pipelines.cli.console import console
+from gtmc_pipelines.cli.console import say
 from gtmc_pipelines.cli.demo_setup import Subject
 from gtmc_pipelines.cli.truth.compare import EXPECTATIONS, Verdict, compare, sandbox_records
 from gtmc_pipelines.defs.launch import RunningDagster
@@ -81,6 +81,6 @@ class Story:
 @contextmanager
 def _step(title: str) -> Iterator[None]:
     began = perf_counter()
-    console.print(f"[bold]{title}[/bold]")
+    say("[bold]{}[/bold]", title)
     yield
-    console.print(f"[green]✓[/green] {title} [dim]{perf_counter() - began:.1f} s[/dim]", highlight=False)
+    say("[green]✓[/green] {} [dim]{:.1f} s[/dim]", title, perf_counter() - began)

@@ -5,11 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 
-from rich.box import SIMPLE_HEAD
-from rich.live import Live
-from rich.table import Table
-
-from gtmc_pipelines.cli.console import console
+from gtmc_pipelines.cli.console import Sheet, new_table, redrawn
 from gtmc_pipelines.cli.demo_setup import Subject
 from gtmc_pipelines.defs.launch import RunningDagster
 from gtmc_pipelines.model.connector_types import ConnectorType
@@ -31,9 +27,9 @@ def sync_through_dagster(
     """
     runs = {connector: _launch(dagster, connector, subjects, mode) for connector in _types(subjects)}
     statuses: dict[str, str] = {}
-    with Live(console=console, refresh_per_second=4, transient=True) as live:
+    with redrawn() as redraw:
         for statuses in dagster.follow(list(runs.values())):  # noqa: B007 - the last one is used below
-            live.update(_progress(_logs(database, subjects, runs), subjects))
+            redraw(_progress(_logs(database, subjects, runs), subjects))
     logs = _logs(database, subjects, runs)
     for connector, run in runs.items():
         if statuses[run] != "SUCCESS":
@@ -99,8 +95,8 @@ def _logs(database: Database, subjects: Sequence[Subject], runs: Mapping[Connect
     return found
 
 
-def _progress(logs: Results, subjects: Sequence[Subject]) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
+def _progress(logs: Results, subjects: Sequence[Subject]) -> Sheet:
+    table = new_table()
     for column in ("connector", "tenant", "phase", "created", "updated", "unchanged", "deleted", "failed"):
         table.add_column(column, justify="left" if column in {"connector", "tenant", "phase"} else "right")
     for subject in subjects:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gtmc_pipelines.cli.console import AsJson, console, emit, emit_json
+from gtmc_pipelines.cli.console import AsJson, emit, emit_json, say
 from gtmc_pipelines.cli.opening import opened
 from gtmc_pipelines.mapping.reasons import REASONS
 from gtmc_pipelines.storage.connectors import require_connector
@@ -62,7 +62,7 @@ def list_command(
     columns = RECORDS if records else (("tenant",) if tenant is None else ()) + SUMS
     emit(found, columns, as_json=False, title="Failed values")
     if found and not records:
-        console.print("Which records: gtmc failed-values list --tenant <id> --records", highlight=False)
+        say("Which records: gtmc failed-values list --tenant <id> --records")
 
 
 def _sum(found: FailedValueSum) -> dict[str, Any]:

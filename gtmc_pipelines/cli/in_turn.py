@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import typer
 
-from gtmc_pipelines.cli.console import errors
+from gtmc_pipelines.cli.console import warn
 from gtmc_pipelines.cli.sync_views import watch
 from gtmc_pipelines.model.errors import Misuse
 from gtmc_pipelines.workflows.client import SyncClient, SyncHandle
@@ -28,12 +28,12 @@ def in_turn(
         try:
             watch(client.follow(handle, 0.5), is_quiet=is_quiet)
         except KeyboardInterrupt:
-            errors.print(f"Not followed any more; it goes on: gtmc syncs show {handle.workflow_id}", soft_wrap=True)
+            warn("Not followed any more; it goes on: gtmc syncs show {}", handle.workflow_id)
             raise typer.Exit(130) from None
         outcome = client.outcome(handle)
         if not outcome.held_by:
             return handle.workflow_id, outcome
-        errors.print(f"{outcome.held_by} was running and has ended; now {then}.", soft_wrap=True)
+        warn("{} was running and has ended; now {}.", outcome.held_by, then)
     raise Misuse(
         "connector_busy",
         "Each time another sync of the connector was running already.",

@@ -8,10 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any, TypeVar
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from gtmc_pipelines.cli.actor import cli_actor
-from gtmc_pipelines.cli.console import AsJson, console, emit, emit_json, errors
+from gtmc_pipelines.cli.console import AsJson, counted, emit, emit_json, say, say_unbroken
 from gtmc_pipelines.cli.opening import opened
 from gtmc_pipelines.model.errors import Misuse
 from gtmc_pipelines.storage.engine import Database
@@ -98,9 +97,8 @@ def _each(tenants: list[str], act: Callable[[str], _Result]) -> Iterator[_Result
 
 
 def _watched(turns: Iterable[_Result], total: int, what: str, *, is_quiet: bool) -> Iterator[_Result]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("tenants"))
-    with Progress(*columns, console=errors, transient=True, disable=is_quiet) as progress:
-        yield from progress.track(turns, total=total, description=what)
+    with counted(turns, total, what, is_quiet=is_quiet) as taken:
+        yield from taken
 
 
 def _report(ring: KeyRing, census: Census, done: Resealed, dry_run: bool) -> dict[str, Any]:
@@ -123,7 +121,7 @@ def _show(ring: KeyRing, census: Census, dry_run: bool) -> None:
     left = census.left(ring)
     if dry_run:
         due = left - len(census.unopened)
-        console.print(f"Dry run: {due:,} secrets would be sealed again, nothing was changed.", highlight=False)
+        say("Dry run: {:,} secrets would be sealed again, nothing was changed.", due)
     elif left == 0:
         _say(
             f"3 verify   all {census.sealed.total():,} stored secrets open and name key {ring.writes.key_id} only",
@@ -179,4 +177,4 @@ def _unfinished(census: Census, left: int, dry_run: bool) -> Misuse:
 
 def _say(text: str, is_quiet: bool) -> None:
     if not is_quiet:
-        console.print(f"[green]✓[/green] {text}", highlight=False, soft_wrap=True)
+        say_unbroken("[green]✓[/green] {}", text)

@@ -15,6 +15,7 @@ from typer.main import get_group
 from gtmc_pipelines.cli.console import fail
 from gtmc_pipelines.cli.examples import teach
 from gtmc_pipelines.model.errors import GtmcError
+from gtmc_pipelines.vault.log_lines import set_up_logging
 
 COMMANDS = {
     "up": "stack_commands",
@@ -80,6 +81,7 @@ def run() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without Unicode still gets every sentence
+    set_up_logging("WARNING")
     try:
         app()
     except GtmcError as error:

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from gtmc_pipelines.cli.actor import acting_for, cli_actor
-from gtmc_pipelines.cli.console import AsJson, Tenant, console, emit, emit_json, errors
+from gtmc_pipelines.cli.console import AsJson, Tenant, emit, emit_json, say, say_unbroken, working
 from gtmc_pipelines.cli.mappings_apply import apply_mappings
 from gtmc_pipelines.cli.mappings_file import read_mapping
 from gtmc_pipelines.cli.mappings_legacy import LegacyChoice, move_over
@@ -62,7 +61,7 @@ def show(
             show_entries(each, scope.entries(each), f"{each}: {scope.origin(each)} mapping{version}")
             trouble = scope.trouble(each)
             if trouble is not None:
-                console.print(f"  {trouble}", highlight=False, markup=False, soft_wrap=True)
+                say_unbroken("  {}", trouble)
 
 
 @group.command("set")
@@ -81,11 +80,9 @@ def set_(
     if as_json:
         emit_json({"entity": kind.value, "version": saved.version, "entries": documented})
         return
-    console.print(
-        f"[green]✓[/green] {len(entries)} entries saved for {kind}, version {saved.version}.", highlight=False
-    )
+    say("[green]✓[/green] {} entries saved for {}, version {}.", len(entries), kind, saved.version)
     if checked.note:
-        console.print(f"  {checked.note}", highlight=False, markup=False)
+        say("  {}", checked.note)
     _say_what_is_next(tenant, connector, kind)
 
 
@@ -99,10 +96,10 @@ def reset(tenant: Tenant, connector: Connector, entity: EntityName, by: By = Non
     if as_json:
         emit_json({"entity": kind.value, "reset": was_saved})
     elif was_saved:
-        console.print(f"[green]✓[/green] {kind} is mapped by the defaults again.", highlight=False)
+        say("[green]✓[/green] {} is mapped by the defaults again.", kind)
         _say_what_is_next(tenant, connector, kind)
     else:
-        console.print(f"{kind} was mapped by the defaults already.", highlight=False)
+        say("{} was mapped by the defaults already.", kind)
 
 
 @group.command("import-legacy")
@@ -182,7 +179,7 @@ def preview_command(
     if tally.samples:
         show_changes(tally.samples, mask)
         if tally.changed > len(tally.samples):
-            console.print(f"[dim]{len(tally.samples)} of {tally.changed:,} rows that would change[/dim]")
+            say("[dim]{} of {:,} rows that would change[/dim]", len(tally.samples), tally.changed)
     show_tally(tally)
 
 
@@ -197,9 +194,9 @@ def apply(tenant: Tenant, connector: Connector, as_json: AsJson = False) -> None
 
 
 def _in_words(fields: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """For a table: what a vendor calls its fields isn't markup, and yes is easier to find among blanks."""
+    """For a table: yes is easier to find among blanks."""
     return [
-        {name: ("yes" if value else "") if isinstance(value, bool) else escape(value) for name, value in each.items()}
+        {name: ("yes" if value else "") if isinstance(value, bool) else value for name, value in each.items()}
         for each in fields
     ]
 
@@ -231,23 +228,23 @@ def _preview_as_json(tally: Tally, mask: Mask | None) -> dict[str, Any]:
 def _refuse_unread(checked: FieldCheck) -> None:
     """Raise Misuse `unread_field` when the mapping names fields that no sync reads."""
     if checked.problems:
-        listed = "\n".join(f"  {problem}" for problem in checked.problems)
         raise Misuse(
             "unread_field",
-            f"The mapping names source fields that no sync reads:\n{listed}",
+            "The mapping names source fields that no sync reads:",
+            faults=map(str, checked.problems),
             next_step="Nothing was changed. `gtmc mappings fields` lists those the connected user can see.",
         )
 
 
 def _say_what_is_next(tenant: str, connector: str, entity: Entity) -> None:
     where = f"--tenant {tenant} --connector {connector}"
-    console.print("  The next sync uses it for what it reads. For the rows already stored:", highlight=False)
+    say("  The next sync uses it for what it reads. For the rows already stored:")
     for command in (f"preview {where} --entity {entity}", f"apply {where}"):
-        console.print(f"    gtmc mappings {command}", highlight=False, markup=False, soft_wrap=True)
+        say_unbroken("    gtmc mappings {}", command)
 
 
 @contextmanager
 def _progress() -> Iterator[Callable[[int], None]]:
     """Tells on stderr how many rows were looked at; stdout stays for the result."""
-    with errors.status("reading raw rows…") as status:
-        yield lambda count: status.update(f"{count:,} raw rows mapped and compared…")
+    with working("reading raw rows…") as tell:
+        yield lambda count: tell("{:,} raw rows mapped and compared…", count)

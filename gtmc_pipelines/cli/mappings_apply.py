@@ -6,7 +6,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 
 from gtmc_pipelines.cli.actor import cli_actor
-from gtmc_pipelines.cli.console import console, emit_json, fail
+from gtmc_pipelines.cli.console import emit_json, fail, say
 from gtmc_pipelines.cli.in_turn import in_turn
 from gtmc_pipelines.cli.mappings_scope import Scope
 from gtmc_pipelines.cli.sync_views import balance_sheet
@@ -43,7 +43,7 @@ def apply_mappings(settings: Settings, scope: Scope, *, as_json: bool) -> None:
     else:
         balance_sheet(outcome.counts, f"re-normalising {outcome.outcome}")
         if outcome.totals.failed:
-            console.print("Why records were rejected: gtmc dead-letters list", highlight=False)
+            say("Why records were rejected: gtmc dead-letters list")
     if not outcome.is_success:
         raise fail(GtmcError(outcome.error_code, outcome.error, next_step=outcome.next_step))
 

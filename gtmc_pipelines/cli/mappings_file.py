@@ -30,9 +30,9 @@ def read_mapping(file: Path, entity: Entity, streams: Sequence[str]) -> tuple[Ma
     problems = validate(entity, listed, streams)
     if problems:
         lines = _Lines(text)
-        found = "\n".join(f"  {lines.place_of(problem)}{problem.sentence}" for problem in problems)
+        faults = [f"{lines.place_of(problem)}{problem.sentence}" for problem in problems]
         count = f"{len(problems)} problem{'s' * (len(problems) > 1)}"
-        raise Misuse("bad_mapping", f"The mapping has {count}:\n{found}", next_step="Nothing was changed.")
+        raise Misuse("bad_mapping", f"The mapping has {count}:", faults=faults, next_step="Nothing was changed.")
     return tuple(MappingEntry.of(entry) for entry in listed)
 
 

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import typer
-from rich.markup import escape
 
-from gtmc_pipelines.cli.console import console, emit, emit_json
+from gtmc_pipelines.cli.console import emit, emit_json, say, say_unbroken
 from gtmc_pipelines.cli.mappings_scope import Scope
 from gtmc_pipelines.mapping.legacy import LegacyMapping
 from gtmc_pipelines.model.errors import Misuse
@@ -80,7 +79,7 @@ def _show(scope: Scope, legacy: LegacyMapping, plan: dict[str, Any]) -> None:
     ]
     emit(shown, ("entity", "entries", "mapped by"), as_json=False, title="legacy set")
     if legacy.problems:
-        problems = [{"place": escape(p.place or "all of it"), "why": escape(p.sentence)} for p in legacy.problems]
+        problems = [{"place": p.place or "all of it", "why": p.sentence} for p in legacy.problems]
         emit(problems, ("place", "why"), as_json=False, title="not understood")
 
 
@@ -99,22 +98,18 @@ def _told(plan: dict[str, Any], outcome: str, *, as_json: bool) -> None:
     if as_json:
         emit_json({"outcome": outcome, **plan})
         return
-    sentences = {
-        "moved": f"[green]✓[/green] Moved: {', '.join(plan['entries']) or 'nothing was mapped by it'}.",
-        "discarded": "[green]✓[/green] The legacy set is gone; the audit log keeps it.",
-        "nothing": "Nothing to do: the connector has no legacy set.",
-    }
     if outcome == "nothing" and plan["legacy_set"] == "replaced":
-        console.print(
-            "Nothing to do: saved mappings are in force, the legacy set isn't. --discard takes it away.",
-            highlight=False,
-            soft_wrap=True,
-        )
+        say_unbroken("Nothing to do: saved mappings are in force, the legacy set isn't. --discard takes it away.")
         return
-    console.print(sentences[outcome], highlight=False)
+    if outcome == "moved":
+        say("[green]✓[/green] Moved: {}.", ", ".join(plan["entries"]) or "nothing was mapped by it")
+    elif outcome == "discarded":
+        say("[green]✓[/green] The legacy set is gone; the audit log keeps it.")
+    else:
+        say("Nothing to do: the connector has no legacy set.")
 
 
 def _say_what_is_next(scope: Scope) -> None:
     where = f"--tenant {scope.row.tenant_id} --connector {scope.row.type}"
-    console.print("  The next sync maps by what is in force. For the rows already stored:", highlight=False)
-    console.print(f"    gtmc mappings apply {where}", highlight=False, markup=False, soft_wrap=True)
+    say("  The next sync maps by what is in force. For the rows already stored:")
+    say_unbroken("    gtmc mappings apply {}", where)

@@ -7,10 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.markup import escape
-from rich.text import Text
-
-from gtmc_pipelines.cli.console import console, emit, new_table
+from gtmc_pipelines.cli.console import emit, line, new_table, say, show
 from gtmc_pipelines.cli.mappings_preview import Change, Tally
 from gtmc_pipelines.mapping.entry import MappingEntry
 from gtmc_pipelines.mapping.reasons import REASONS
@@ -31,18 +28,13 @@ def _row(entity: Entity, entry: Mapping[str, Any]) -> dict[str, Any]:
     field = ENTITIES[entity].target(str(entry.get("targetField")))
     is_required = entry.get("required") or (field is not None and field.is_required)
     return {
-        "source": _plain(entry.get("sourceField")),
-        "target": _plain(entry.get("targetField")),
+        "source": entry.get("sourceField"),
+        "target": entry.get("targetField"),
         "type": field.kind.value if field else "unknown",
-        "transform": _plain(entry.get("customTransform") or entry.get("transform", "none")),
+        "transform": entry.get("customTransform") or entry.get("transform", "none"),
         "required": "yes" if is_required else "",
-        "stream": _plain(entry.get("stream")) or "all",
+        "stream": entry.get("stream") or "all",
     }
-
-
-def _plain(value: Any) -> str | None:
-    """Text that a table prints as it is: expressions are full of brackets, which mean markup there."""
-    return None if value is None else escape(str(value))
 
 
 class Mask:
@@ -104,16 +96,16 @@ def show_changes(changes: Sequence[Change], mask: Mask | None) -> None:
     for name in ("row", "stream", "column", "old", "new"):
         table.add_column(name, overflow="fold")
     for change in shown_changes(changes, mask):
-        head = (Text(change["external_id"]), Text(change["stream"]))
+        head = (change["external_id"], change["stream"])
         for column, value in change["new"].items():
             old, new = as_text(change["old"].get(column)), as_text(value)
             if change["new_row"]:
                 old = "(no row yet)"
             elif old == new:
                 new += " (masked)"  # the difference is in what the mask hides
-            table.add_row(*head, Text(column), Text(old, style="dim"), Text(new, style="green"))
-            head = (Text(""), Text(""))
-    console.print(table)
+            table.add_row(*head, column, line("[dim]{}[/dim]", old), line("[green]{}[/green]", new))
+            head = ("", "")
+    show(table)
 
 
 def show_tally(tally: Tally) -> None:
@@ -121,10 +113,10 @@ def show_tally(tally: Tally) -> None:
     counts = [
         f"{number:,} {name.replace('_', ' ')}" for name, number in tally.counts().items() if number or name == "read"
     ]
-    console.print(f"[bold]all raw rows:[/bold] {' · '.join(counts)}", highlight=False)
+    say("[bold]all raw rows:[/bold] {}", " · ".join(counts))
     if tally.columns:
         listed = ", ".join(f"{column} ({number:,})" for column, number in tally.columns.most_common())
-        console.print(f"columns that differ: {listed}", highlight=False)
+        say("columns that differ: {}", listed)
     failed = [
         {"column": column, "code": code, "field": field or "-", "rows": number, "because": _because(code, field)}
         for (column, code, field), number in tally.failed.most_common()

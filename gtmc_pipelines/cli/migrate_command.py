@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from gtmc_pipelines.cli.console import console
+from gtmc_pipelines.cli.console import say
 from gtmc_pipelines.settings import load_settings
 from gtmc_pipelines.storage.logins import ensure_login
 from gtmc_pipelines.storage.migrate import migrate as migrate_database
@@ -26,4 +26,4 @@ def migrate() -> None:
     revision = migrate_database(settings.owner_database_url or login_url)
     if settings.owner_database_url is not None:
         ensure_login(settings.owner_database_url, login_url)
-    console.print(f"[green]✓[/green] schema {revision}", highlight=False)
+    say("[green]✓[/green] schema {}", revision)

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from gtmc_pipelines.cli.actor import acting_for, user_name
-from gtmc_pipelines.cli.console import AsJson, Tenant, console, emit_json
+from gtmc_pipelines.cli.console import AsJson, Tenant, emit_json, say, say_unbroken
 from gtmc_pipelines.model.domains import plain_domain
 from gtmc_pipelines.model.errors import Misuse
 from gtmc_pipelines.settings import load_settings
@@ -54,9 +54,7 @@ def accept(
     if as_json:
         emit_json(_shown(tenant, config))
         return
-    console.print(
-        f"[green]✓[/green] Agreement {version} accepted for {tenant} by {config.dpa_accepted_by}.", highlight=False
-    )
+    say("[green]✓[/green] Agreement {} accepted for {} by {}.", version, tenant, config.dpa_accepted_by)
     if not config.allowed_domains:
         _say(f"No domain is allowed yet, so nothing is kept. Next: gtmc o365 domains add --tenant {tenant} partner.com")
 
@@ -71,9 +69,9 @@ def withdraw(tenant: Tenant, by: By = None, as_json: AsJson = False) -> None:
     if as_json:
         emit_json({"tenant": tenant, "withdrawn": was_in_force})
     elif was_in_force:
-        console.print(f"[green]✓[/green] Agreement withdrawn for {tenant}; nothing more is read.", highlight=False)
+        say("[green]✓[/green] Agreement withdrawn for {}; nothing more is read.", tenant)
     else:
-        console.print(f"No agreement was in force for {tenant}.", highlight=False)
+        say("No agreement was in force for {}.", tenant)
 
 
 @domains.command("add")
@@ -149,4 +147,4 @@ def _shown(tenant: str, config: O365Config) -> dict[str, Any]:
 
 
 def _say(text: str) -> None:
-    console.print(f"  {text}", highlight=False, markup=False, soft_wrap=True)
+    say_unbroken("  {}", text)

@@ -6,17 +6,17 @@ from collections.abc import Mapping
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from gtmc_pipelines.cli.actor import cli_actor
-from gtmc_pipelines.cli.console import AsJson, Tenant, console, emit, emit_json
+from gtmc_pipelines.cli.console import AsJson, Tenant, emit, emit_json, say, say_unbroken
 from gtmc_pipelines.cli.opening import opened
 from gtmc_pipelines.model.connector_types import ConnectorType
 from gtmc_pipelines.model.errors import Misuse
+from gtmc_pipelines.model.shown_text import shown
 from gtmc_pipelines.storage import leases
 from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines.storage.person_erasure import Progress, erase_person
-from gtmc_pipelines.storage.person_search import Person, address_of, find_person, identify, looked_for
+from gtmc_pipelines.storage.person_search import NOT_KNOWN, Person, address_of, find_person, identify, looked_for
 from gtmc_pipelines.storage.tagged_addresses import find_tagged
 from gtmc_pipelines.storage.tenants import require_tenant
 from gtmc_pipelines.workflows.composition import key_ring
@@ -46,13 +46,11 @@ def find(tenant: Tenant, email: Email, external_ids: Ids = None, as_json: AsJson
         return
     _tell_tagged(tagged, "Not counted")
     if not found:
-        console.print(f"Nothing that is kept of {tenant} mentions this person.", highlight=False)
+        say("Nothing that is kept of {} mentions this person.", tenant)
         return
     emit([{"column": name, "rows": number} for name, number in found.items()], ("column", "rows"), as_json=False)
-    console.print(f"{sum(found.values()):,} mentions in {len(found)} columns.", highlight=False)
-    console.print(
-        f"  Next: gtmc people erase --tenant {tenant} --email {escape(email)}", highlight=False, soft_wrap=True
-    )
+    say("{:,} mentions in {} columns.", sum(found.values()), len(found))
+    say_unbroken("  Next: gtmc people erase --tenant {} --email {}", tenant, email)
 
 
 @group.command("erase")
@@ -77,13 +75,13 @@ def erase(
         counts = erase_person(database, ring, tenant, person, actor=cli_actor(), progress=progress(as_json))
         left, tagged = find_person(database, tenant, person), find_tagged(database, tenant, person.email)
     if as_json:
-        emit_json(
-            {"tenant": tenant, "erased": counts, "left": left, "tagged": tagged, "looked_for": looked_for(person)}
-        )
+        proof = {"left": left, "tagged": tagged, "looked_for": looked_for(person), "not_known": NOT_KNOWN}
+        emit_json({"tenant": tenant, "erased": counts, **proof})
     else:
         emit([{"table": name, "rows": number} for name, number in counts.items()], ("table", "rows"), as_json=False)
-        console.print(f"Proof: {sum(left.values()):,} mentions left in any text or jsonb column.", highlight=False)
-        console.print(f"  Looked for: {looked_for(person)}.", highlight=False, soft_wrap=True)
+        say("Proof: {:,} mentions left in any text or jsonb column.", sum(left.values()))
+        say_unbroken("  Looked for: {}.", looked_for(person))
+        say_unbroken("  Can't know: {}.", NOT_KNOWN)
         _tell_tagged(tagged, "Not erased")
     if left:
         raise Misuse(
@@ -97,18 +95,21 @@ def _tell_tagged(tagged: Mapping[str, int], what: str) -> None:
     """Nobody is to take an address for found, or erased, that only looks like the one that was named."""
     if tagged:
         named = ", ".join(f"{tag or 'without a tag'} ({number:,})" for tag, number in tagged.items())
-        console.print(
-            f"[yellow]{what}[/yellow]: {sum(tagged.values()):,} mentions of addresses that differ only by a tag: "
-            f"{escape(named)}. Name each with --email.",
-            highlight=False,
+        say(
+            "[yellow]{}[/yellow]: {:,} mentions of addresses that differ only by a tag: {}. Name each with --email.",
+            what,
+            sum(tagged.values()),
+            named,
         )
 
 
 def confirm(tenant: str, warning: str) -> None:
     """Ask for the tenant's id to be typed. Raises Misuse `not_confirmed` for anything else, or no answer."""
-    console.print(warning, highlight=False)
+    say("{}", warning)
     try:
-        typed = typer.prompt(f"Type the tenant's id ({tenant}) to go on", default="", show_default=False, err=True)
+        typed = typer.prompt(
+            f"Type the tenant's id ({shown(tenant)}) to go on", default="", show_default=False, err=True
+        )
     except typer.Abort:
         typed = ""
     if typed.strip() != tenant:
@@ -120,7 +121,7 @@ def progress(is_quiet: bool) -> Progress:
 
     def tell(table: str, number: int) -> None:
         if not is_quiet:
-            console.print(f"  {table}: {number:,}", highlight=False, markup=False)
+            say("  {}: {:,}", table, number)
 
     return tell
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gtmc_pipelines.cli.console import AsJson, console, new_table
+from gtmc_pipelines.cli.console import AsJson, new_table, say, say_unbroken, show
 from gtmc_pipelines.model.errors import Misuse
 from gtmc_pipelines.sandbox.options import SandboxMisuse, SandboxOptions, parse_size
 from gtmc_pipelines.sandbox.server import serve
@@ -76,13 +76,13 @@ def _print_table(announcement: dict[str, Any]) -> None:
         table.add_column(column)
     for name, vendor in announcement["vendors"].items():
         table.add_row(name, vendor["http"], vendor["https"])
-    console.print(table)
-    console.print(f"CA for https: {announcement['ca_file']}", soft_wrap=True)
+    show(table)
+    say_unbroken("CA for https: {}", announcement["ca_file"])
     for vendor in announcement["vendors"].values():
         for example in (
             f"curl {vendor['docs']}",
             f"curl '{vendor['http']}/_sandbox/journal?limit=5'",
             f'curl -X POST {vendor["http"]}/_sandbox/knobs -d \'{{"fault":"rate_limit","count":1}}\'',
         ):
-            console.print(f"  {example}", highlight=False, markup=False, soft_wrap=True)
-    console.print("Test credentials are printed with --json. Stop with Ctrl-C.")
+            say_unbroken("  {}", example)
+    say("Test credentials are printed with --json. Stop with Ctrl-C.")

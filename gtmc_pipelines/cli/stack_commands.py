@@ -8,17 +8,19 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
-from gtmc_pipelines.cli.console import AsJson, console, emit_json
+from gtmc_pipelines.cli.console import AsJson, Sheet, emit_json, line, new_table, say, say_unbroken, show, working
 from gtmc_pipelines.settings import load_settings
 from gtmc_pipelines.stack.doctor import Finding, examine
 from gtmc_pipelines.stack.embedded import PARTS, Stack, StackOptions
 from gtmc_pipelines.stack.startup import OnProgress, Progress
 from gtmc_pipelines.stack.supervisor import stop_signals
 
-_MARKS = {"ok": "[green]✓ ok[/green]", "missing": "[yellow]– missing[/yellow]", "wrong": "[red]✗ wrong[/red]"}
+_MARKS = {
+    "ok": line("[green]✓ ok[/green]"),
+    "missing": line("[yellow]– missing[/yellow]"),
+    "wrong": line("[red]✗ wrong[/red]"),
+}
 
 
 def register(app: typer.Typer) -> None:
@@ -46,10 +48,10 @@ def up(
         print_addresses(stack.addresses)
         for sentence in stack.remarks():
             _notice(sentence)
-        console.print("\nStop it with Ctrl-C; the data stay.", highlight=False)
+        say("\nStop it with Ctrl-C; the data stay.")
         stack.supervisor.watch(stop, _notice)
-        console.print("Stopping…")
-    console.print("Stopped.")
+        say("Stopping…")
+    say("Stopped.")
 
 
 def doctor(as_json: AsJson = False) -> None:
@@ -60,7 +62,7 @@ def doctor(as_json: AsJson = False) -> None:
     if as_json:
         emit_json([asdict(finding) for finding in findings])
     else:
-        console.print(_doctor_table(findings))
+        show(_doctor_table(findings))
     if any(finding.state == "wrong" for finding in findings):
         raise typer.Exit(1)
 
@@ -69,15 +71,15 @@ def doctor(as_json: AsJson = False) -> None:
 def progress_lines() -> Iterator[OnProgress]:
     """Show which parts are starting, and a line with the seconds for each that is ready."""
     starting: list[str] = []
-    with console.status("Starting…") as status:
+    with working("Starting…", on_stderr=False) as tell:
 
         def show(progress: Progress) -> None:
             if progress.state == "starting":
                 starting.append(progress.name)
             else:
                 starting.remove(progress.name)
-                console.print(f"[green]✓[/green] {progress.name} [dim]{progress.seconds:.1f} s[/dim]", highlight=False)
-            status.update("Starting " + ", ".join(starting))
+                say("[green]✓[/green] {} [dim]{:.1f} s[/dim]", progress.name, progress.seconds)
+            tell("Starting {}", ", ".join(starting))
 
         yield show
 
@@ -86,7 +88,7 @@ def print_addresses(addresses: Mapping[str, str]) -> None:
     """The addresses of a stack, one a line, never cut."""
     width = max(len(name) for name in addresses)
     for name, address in addresses.items():
-        console.print(f"[bold]{name:<{width}}[/bold]  {escape(address)}", highlight=False, soft_wrap=True)
+        say_unbroken("[bold]{}[/bold]  {}", name.ljust(width), address)
 
 
 def _options(sandbox: bool, dagster: bool, only: list[str] | None) -> StackOptions:
@@ -100,16 +102,15 @@ def _options(sandbox: bool, dagster: bool, only: list[str] | None) -> StackOptio
 
 
 def _notice(sentence: str) -> None:
-    console.print(f"[yellow]![/yellow] {escape(sentence)}", highlight=False)
+    say("[yellow]![/yellow] {}", sentence)
 
 
-def _doctor_table(findings: list[Finding]) -> Table:
-    table = Table(header_style="bold")
+def _doctor_table(findings: list[Finding]) -> Sheet:
+    table = new_table()
     for column in ("part", "state", "found", "next step"):
         table.add_column(column, overflow="fold")
     for finding in findings:
-        found = escape(finding.found)
-        if finding.part == "Sandbox" and found.startswith("ON"):
-            found = f"[red]{found}[/red]"
-        table.add_row(finding.part, _MARKS[finding.state], found, escape(finding.next_step))
+        is_alarming = finding.part == "Sandbox" and finding.found.startswith("ON")
+        found = line("[red]{}[/red]" if is_alarming else "{}", finding.found)
+        table.add_row(finding.part, _MARKS[finding.state], found, finding.next_step)
     return table

@@ -6,11 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
-
-from gtmc_pipelines.cli.console import console, new_table
+from gtmc_pipelines.cli.console import Line, Sheet, is_watched, line, new_table, redrawn, say, say_unbroken, show
 from gtmc_pipelines.model.counters import Counts
 from gtmc_pipelines.storage.sync_history import SyncLog
 from gtmc_pipelines.storage.sync_logs import FAILED_VALUES
@@ -24,10 +20,10 @@ def watch(steps: Iterator[Progress], *, is_quiet: bool) -> None:
     """Follow a sync to its end, redrawing its balance sheet; one line per change where there is no terminal."""
     if is_quiet:
         deque(steps, maxlen=0)
-    elif console.is_terminal:
-        with Live(console=console, refresh_per_second=4, transient=True) as live:
+    elif is_watched():
+        with redrawn() as redraw:
             for step in steps:
-                live.update(_sheet(step.counts, _headline(step)) if step.counts else _headline(step))
+                redraw(_sheet(step.counts, _headline(step)) if step.counts else _headline(step))
     else:
         _in_lines(steps)
 
@@ -35,20 +31,20 @@ def watch(steps: Iterator[Progress], *, is_quiet: bool) -> None:
 def balance_sheet(counts: Mapping[str, Mapping[str, int]], title: str = "") -> None:
     """Print the records of each stream and their sum; every row adds up. Without streams, only the title."""
     if not counts:
-        console.print(title, style="bold", highlight=False, markup=False)
+        say("{}", title, style="bold")
         return
-    console.print(_sheet(counts, Text(title, style="bold")))
+    show(_sheet(counts, line("{}", title, style="bold")))
 
 
 def left_out(stream: str, told: Mapping[str, Any]) -> None:
     """Print the slices of a stream that a sync could not read, each with its reason."""
-    shown = told.get("slices") or []
-    table = new_table(Text(f"left out of {stream}: {told.get('count', len(shown)):,}", style="bold"))
+    slices = told.get("slices") or []
+    table = new_table(line("left out of {}: {:,}", stream, told.get("count", len(slices)), style="bold"))
     for column in ("slice", "reason", "kind", "syncs in a row"):
         table.add_column(column)
-    for each in shown:
-        table.add_row(*(str(each.get(name, "")) for name in ("slice", "reason", "kind", "syncs_in_a_row")))
-    console.print(table)
+    for each in slices:
+        table.add_row(*(each.get(name, "") for name in ("slice", "reason", "kind", "syncs_in_a_row")))
+    show(table)
 
 
 def log_row(log: SyncLog) -> dict[str, Any]:
@@ -88,21 +84,22 @@ def _in_lines(steps: Iterator[Progress]) -> None:
     said = None
     for step in steps:
         if (saying := (step.workflow_id, step.phase, step.stream, step.note)) != said:
-            console.print(_headline(step), f"[dim]{step.totals.read:,} read, {step.totals.changed:,} written[/dim]")
+            counts = line(" [dim]{:,} read, {:,} written[/dim]", step.totals.read, step.totals.changed)
+            show(_headline(step).append_text(counts))
             said = saying
 
 
-def _headline(step: Progress) -> Text:
-    line = Text(step.phase or "waiting for a worker", style="bold cyan")
+def _headline(step: Progress) -> Line:
+    said = line("[bold cyan]{}[/bold cyan]", step.phase or "waiting for a worker")
     if step.stream:
-        line.append(f" · {step.stream}", style="cyan")
+        said.append_text(line("[cyan] · {}[/cyan]", step.stream))
     if step.note:
-        line.append(f"\n{step.note}", style="yellow")
-    return line
+        said.append_text(line("\n[yellow]{}[/yellow]", step.note))
+    return said
 
 
-def _sheet(counts: Mapping[str, Mapping[str, int]], title: Text) -> Table:
-    table = new_table(title, show_footer=len(counts) > 1)
+def _sheet(counts: Mapping[str, Mapping[str, int]], heading: Line) -> Sheet:
+    table = new_table(heading, show_footer=len(counts) > 1)
     total = sum((Counts.of(dict(each)) for each in counts.values()), Counts()).as_dict()
     table.add_column("stream", footer="total")
     for name in COUNTERS:
@@ -117,9 +114,9 @@ def tell_failed_values(log: SyncLog) -> None:
     found = {name: int(each.get(FAILED_VALUES, 0)) for name, each in log.stream_counts.items()}
     listed = ", ".join(f"{name} ({number:,})" for name, number in sorted(found.items()) if number)
     if listed:
-        console.print(f"failed values: {listed}; their records are written without them.", highlight=False)
+        say("failed values: {}; their records are written without them.", listed)
         where = f"--tenant {log.tenant_id} --connector {log.connector}"
-        console.print(f"  gtmc failed-values list {where}", highlight=False, markup=False, soft_wrap=True)
+        say_unbroken("  gtmc failed-values list {}", where)
 
 
 def _is_bad(name: str, total: Mapping[str, int]) -> bool:

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from gtmc_pipelines.cli.actor import cli_actor
-from gtmc_pipelines.cli.console import AsJson, Tenant, console, emit, emit_json, fail
+from gtmc_pipelines.cli.console import AsJson, Tenant, emit, emit_json, fail, say, say_unbroken
 from gtmc_pipelines.cli.opening import opened
 from gtmc_pipelines.cli.sync_views import balance_sheet, left_out, log_row, tell_failed_values, usage_text, watch
 from gtmc_pipelines.connectors.registry import connector_type
@@ -152,7 +152,7 @@ def show(
     tell_failed_values(log)
     for name, entry in log.stream_counts.items():
         if entry.get("error"):
-            console.print(f"[red]✗[/red] {name}: {entry['error']}", highlight=False)
+            say("[red]✗[/red] {}: {}", name, entry["error"])
         if entry.get("left_out"):
             left_out(name, entry["left_out"])
 
@@ -172,7 +172,7 @@ def cancel(sync_id: SyncId) -> None:
             client.cancel(log.workflow_id, actor=cli_actor())
             outcome = client.outcome_within(log.workflow_id, _CLOSING_SECONDS)
     said = f"{log.id}: {outcome.outcome}" if outcome else f"{log.id} was asked to stop and closes its books when it can"
-    console.print(f"[green]✓[/green] {said}", highlight=False, soft_wrap=True)
+    say_unbroken("[green]✓[/green] {}", said)
 
 
 def _request(row: ConnectorRow, mode: SyncMode, streams: tuple[str, ...]) -> SyncRequest:
@@ -184,16 +184,16 @@ def _announce(settings: Settings, handle: SyncHandle, as_json: bool) -> None:
     if as_json:
         emit_json({"workflow_id": handle.workflow_id, "run_id": handle.run_id, "workflow_url": url})
         return
-    console.print(f"[green]✓[/green] started {handle.workflow_id}", highlight=False, soft_wrap=True)
+    say_unbroken("[green]✓[/green] started {}", handle.workflow_id)
     if url:
-        console.print(f"  {url}", highlight=False, soft_wrap=True)
+        say_unbroken("  {}", url)
 
 
 def _follow(settings: Settings, client: SyncClient, handle: SyncHandle, as_json: bool) -> SyncOutcome:
     try:
         watch(client.follow(handle, 0.5), is_quiet=as_json)
     except KeyboardInterrupt:
-        console.print(f"Not followed any more; the sync goes on: gtmc syncs show {handle.workflow_id}", soft_wrap=True)
+        say_unbroken("Not followed any more; the sync goes on: gtmc syncs show {}", handle.workflow_id)
         raise typer.Exit(130) from None
     outcome = client.outcome(handle)
     name = outcome.held_by or handle.workflow_id
@@ -201,12 +201,12 @@ def _follow(settings: Settings, client: SyncClient, handle: SyncHandle, as_json:
         emit_json(_as_json(outcome) | {"workflow_id": name, "workflow_url": workflow_url(settings, name)})
         return outcome
     if outcome.held_by:
-        console.print(f"Another sync of this connector was running; this is its outcome: {name}", soft_wrap=True)
+        say_unbroken("Another sync of this connector was running; this is its outcome: {}", name)
     balance_sheet(outcome.counts, f"{outcome.mode} sync {outcome.outcome}")
     if outcome.sync_log_id:
-        console.print(f"[dim]gtmc syncs show {outcome.sync_log_id}[/dim]", soft_wrap=True)
+        say_unbroken("[dim]gtmc syncs show {}[/dim]", outcome.sync_log_id)
     for stream, sentence in outcome.failed_streams.items():
-        console.print(f"[red]✗[/red] {stream}: {sentence}", highlight=False)
+        say("[red]✗[/red] {}: {}", stream, sentence)
     return outcome
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from gtmc_pipelines.cli.actor import cli_actor
-from gtmc_pipelines.cli.console import AsJson, console, emit_json
+from gtmc_pipelines.cli.console import AsJson, emit_json, say
 from gtmc_pipelines.cli.opening import opened
 from gtmc_pipelines.cli.people import confirm, progress
 from gtmc_pipelines.storage.connectors import list_connectors
@@ -31,12 +31,9 @@ def remove(
         for row in list_connectors(database, tenant_id):
             told[row.type.value] = authorization.disconnect(settings, database, row, actor=cli_actor())
             if not as_json:
-                console.print(f"  {row.type}: {told[row.type.value]}", highlight=False, markup=False)
+                say("  {}: {}", row.type, told[row.type.value])
         counts = remove_tenant(database, tenant_id, actor=cli_actor(), progress=progress(as_json))
     if as_json:
         emit_json({"tenant": tenant_id, "connectors": told, "removed": counts})
     else:
-        console.print(
-            f"[green]✓[/green] Tenant [bold]{tenant_id}[/bold] removed: {sum(counts.values()):,} rows.",
-            highlight=False,
-        )
+        say("[green]✓[/green] Tenant [bold]{}[/bold] removed: {:,} rows.", tenant_id, sum(counts.values()))

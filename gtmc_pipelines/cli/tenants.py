@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from gtmc_pipelines.cli.actor import cli_actor
-from gtmc_pipelines.cli.console import AsJson, console, emit, emit_json
+from gtmc_pipelines.cli.console import AsJson, emit, emit_json, say, say_unbroken
 from gtmc_pipelines.cli.tenant_removal import remove
 from gtmc_pipelines.settings import load_settings
 from gtmc_pipelines.storage.engine import open_database
@@ -37,9 +37,9 @@ def add(
     if as_json:
         emit_json({"id": tenant.id, "name": tenant.name, "created_at": tenant.created_at})
     else:
-        console.print(f"[green]✓[/green] Tenant [bold]{tenant.id}[/bold] added.", highlight=False)
+        say("[green]✓[/green] Tenant [bold]{}[/bold] added.", tenant.id)
         add_one = f"gtmc connectors add --tenant {tenant.id} --type salesforce"
-        console.print(f"  Next: {add_one} (or customerio, delivrai, o365, fathom)", highlight=False, soft_wrap=True)
+        say_unbroken("  Next: {} (or customerio, delivrai, o365, fathom)", add_one)
 
 
 @group.command("list")

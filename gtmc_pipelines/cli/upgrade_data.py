@@ -10,7 +10,7 @@ import typer
 
 from gtmc_pipelines.cli import upgrade_views as views
 from gtmc_pipelines.cli.actor import cli_actor
-from gtmc_pipelines.cli.console import AsJson, console, errors, stoppable
+from gtmc_pipelines.cli.console import AsJson, say, stoppable, working
 from gtmc_pipelines.cli.opening import opened
 from gtmc_pipelines.model.connector_types import ConnectorType
 from gtmc_pipelines.model.errors import Misuse
@@ -130,15 +130,15 @@ def _mend(settings: Settings, database: Database, choice: _Choice, at_once: int,
     if not tasks:
         return []
     mended: list[Mended] = []
-    with SyncClient.open(settings) as client, errors.status(f"0 of {len(tasks)} done…") as status:
+    with SyncClient.open(settings) as client, working(f"0 of {len(tasks)} done…") as tell_done:
         client.require_workers()
         tell = views.silent if is_quiet else views.tell_begun
         mender = Mender(database, client, actor=cli_actor(), at_once=at_once, tell=tell)
         for each in mender.mend(tasks):
             mended.append(each)
-            status.update(f"{len(mended)} of {len(tasks)} done…")
+            tell_done("{} of {} done…", len(mended), len(tasks))
             if not is_quiet:
                 views.tell_ended(each)
     if not is_quiet:
-        console.print()
+        say("")
     return mended

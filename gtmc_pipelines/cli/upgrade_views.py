@@ -6,12 +6,10 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rich.markup import escape
-
-from gtmc_pipelines.cli.console import console, emit, emit_json
+from gtmc_pipelines.cli.console import emit, emit_json, say, say_unbroken
 from gtmc_pipelines.storage.data_upgrades import TableCounts
 from gtmc_pipelines.workflows.upgrades.mending import Mended
-from gtmc_pipelines.workflows.upgrades.offers import Change, Entry
+from gtmc_pipelines.workflows.upgrades.offers import Entry
 from gtmc_pipelines.workflows.upgrades.planning import Plan, Proposal, State, Task
 from gtmc_pipelines.workflows.upgrades.steps import Way
 
@@ -37,9 +35,9 @@ def show_plan(found: Plan, *, with_syncs: bool, as_json: bool) -> None:
     mending = any(task.is_open and task.step.way is not Way.FULL_SYNC for task in open_tasks)
     syncing = any(task.is_open and task.step.way is Way.FULL_SYNC for task in open_tasks)
     if mending or (syncing and with_syncs):
-        console.print("Do it: gtmc upgrade-data --apply" + (" --sync" if with_syncs else ""), highlight=False)
+        say("Do it: gtmc upgrade-data --apply{}", " --sync" if with_syncs else "")
     if syncing and not with_syncs:
-        console.print("The full syncs ask the vendors: gtmc upgrade-data --apply --sync", highlight=False)
+        say("The full syncs ask the vendors: gtmc upgrade-data --apply --sync")
 
 
 def show_result(after: Plan, mended: Sequence[Mended], *, as_json: bool) -> None:
@@ -52,27 +50,27 @@ def show_result(after: Plan, mended: Sequence[Mended], *, as_json: bool) -> None
     left = [task for task in after.tasks if task.state is not State.DONE]
     failed = [each for each in mended if each.error is not None]
     done = len(mended) - len(failed)
-    console.print(f"{done:,} steps done, {len(failed):,} failed, {len(left):,} left.", highlight=False)
+    say("{:,} steps done, {:,} failed, {:,} left.", done, len(failed), len(left))
     _tell_waiting(left)
     if any(task.is_open and task.step.way is Way.FULL_SYNC for task in left):
-        console.print("The full syncs ask the vendors: gtmc upgrade-data --apply --sync", highlight=False)
+        say("The full syncs ask the vendors: gtmc upgrade-data --apply --sync")
     _show_offers(after.proposals)
 
 
 def tell_begun(task: Task, workflow_id: str) -> None:
     """A line when a step begins, or is gone on with."""
     named = f": {workflow_id}" if workflow_id else ""
-    console.print(f"[dim]… {_title(task)}{named}[/dim]", highlight=False, soft_wrap=True)
+    say_unbroken("[dim]… {}{}[/dim]", _title(task), named)
 
 
 def tell_ended(mended: Mended) -> None:
     """A line when a step has ended."""
     if mended.error is not None:
-        console.print(f"[red]✗[/red] {_title(mended.task)}: {escape(str(mended.error))}", highlight=False)
+        say("[red]✗[/red] {}: {}", _title(mended.task), mended.error)
         return
     counts = mended.counts
     told = f"{counts.read:,} read, {counts.changed:,} changed, {counts.failed:,} failed"
-    console.print(f"[green]✓[/green] {_title(mended.task)}: {told}", highlight=False)
+    say("[green]✓[/green] {}: {}", _title(mended.task), told)
 
 
 def silent(task: Task, workflow_id: str) -> None:
@@ -85,27 +83,22 @@ def _title(task: Task) -> str:
 
 def _tell_waiting(tasks: Sequence[Task]) -> None:
     for why in dict.fromkeys(task.why for task in tasks if task.why):
-        console.print(f"[yellow]waiting[/yellow]: {escape(why)}", highlight=False, soft_wrap=True)
+        say_unbroken("[yellow]waiting[/yellow]: {}", why)
 
 
 def _show_offers(proposals: Sequence[Proposal]) -> None:
     pending = [proposal for proposal in proposals if proposal.outcome != "declined"]
     for proposal in pending:
         row = proposal.row
-        console.print(f"\nNew defaults for {row.tenant_id}'s own {proposal.offer.entity} mapping of {row.type.label}:")
+        say("\nNew defaults for {}'s own {} mapping of {}:", row.tenant_id, proposal.offer.entity, row.type.label)
         for change in proposal.offer.changes:
-            for line in _lines(change):
-                console.print(line, highlight=False, soft_wrap=True)
+            if change.former is not None:
+                say_unbroken("  [red]- {}[/red]", _entry(change.former))
+            if change.entry is not None:
+                say_unbroken("  [green]+ {}[/green]", _entry(change.entry))
     for tenant in dict.fromkeys(proposal.row.tenant_id for proposal in pending):
-        console.print(f"\nTake them: gtmc upgrade-data --apply --accept-defaults {tenant}", highlight=False)
-        console.print(f"Leave it:  gtmc upgrade-data --apply --decline-defaults {tenant}", highlight=False)
-
-
-def _lines(change: Change) -> Iterator[str]:
-    if change.former is not None:
-        yield f"  [red]- {escape(_entry(change.former))}[/red]"
-    if change.entry is not None:
-        yield f"  [green]+ {escape(_entry(change.entry))}[/green]"
+        say("\nTake them: gtmc upgrade-data --apply --accept-defaults {}", tenant)
+        say("Leave it:  gtmc upgrade-data --apply --decline-defaults {}", tenant)
 
 
 def _entry(entry: Entry) -> str:

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from gtmc_pipelines.defs.platform import GtmcResource
+from gtmc_pipelines.defs.showing import Log, sentence
 from gtmc_pipelines.model.connector_types import ConnectorStatus
 from gtmc_pipelines.model.errors import Misuse
+from gtmc_pipelines.model.shown_text import unlinked
 from gtmc_pipelines.vault.masking import EMAIL, mask_email
 
 if TYPE_CHECKING:
@@ -85,8 +87,8 @@ def alerts_sensor() -> dg.SensorDefinition:
         except Misuse as refusal:
             if _cursor(news.seen) == context.cursor:
                 raise  # a failed tick is seen, but keeps no cursor: only once there is nothing new to keep
-            context.log.error(str(refusal))
-            return dg.SensorResult(skip_reason=str(refusal), cursor=_cursor(news.seen))
+            Log(context).error("{}", refusal)
+            return dg.SensorResult(skip_reason=sentence(refusal), cursor=_cursor(news.seen))
         recovered = len(news.recovered) + len(news.passed)
         said = f"Told the webhook: {len(news.failed)} failed, {recovered} recovered."
         return dg.SensorResult(skip_reason=said, cursor=_cursor(news.told))
@@ -207,9 +209,9 @@ def _counted(number: int, noun: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text that Slack shows as it is. Our sentences name nobody; an address that got in all the same is masked."""
+    """Text that Slack shows as it is, on its line. Our sentences name nobody; an address that got in is masked."""
     return (
-        EMAIL.sub(lambda match: mask_email(match.group()), text)
+        unlinked(EMAIL.sub(lambda match: mask_email(match.group()), text))
         .replace("&", "&amp;")
         .replace("<", "&lt;")
         .replace(">", "&gt;")

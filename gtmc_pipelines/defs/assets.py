@@ -12,6 +12,7 @@ from gtmc_pipelines.defs.columns import Mappings
 from gtmc_pipelines.defs.config import SyncConfig
 from gtmc_pipelines.defs.names import op_name, pool_name
 from gtmc_pipelines.defs.run_body import run_syncs
+from gtmc_pipelines.defs.showing import Log
 from gtmc_pipelines.defs.translator import asset_specs
 from gtmc_pipelines.defs.vendor_resource import VendorResource
 from gtmc_pipelines.model.connector_types import ConnectorType
@@ -39,7 +40,7 @@ def connector_assets(connector: ConnectorType, mappings: Mappings) -> dg.AssetsD
             context.log_event(evaluation)
             evaluations.append(evaluation)
         if evaluations:
-            context.log.info(summary(evaluations))
+            Log(context).info("{}", summary(evaluations))
         yield from ()
         if failure is not None:
             raise failure

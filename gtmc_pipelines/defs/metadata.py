@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from gtmc_pipelines.defs.showing import link, table, text
 from gtmc_pipelines.model.catalog import CALCULATED_AS_OF, STREAMS, CursorKind
 from gtmc_pipelines.model.connector_types import ConnectorType
 from gtmc_pipelines.model.counters import Counts
@@ -135,14 +136,14 @@ def sync_metadata(facts: SyncFacts, streams: tuple[str, ...]) -> Metadata:
         found["records_per_second"] = dg.MetadataValue.float(round(total.read / max(facts.seconds, 0.001), 1))
     if (lag := facts.lag_seconds(streams)) is not None:
         found["lag_seconds"] = dg.MetadataValue.float(round(lag, 3))
-    found["sync_type"] = dg.MetadataValue.text(_kind(facts))
+    found["sync_type"] = text(_kind(facts))
     if facts.full_because:
-        found["full_because"] = dg.MetadataValue.text(facts.full_because.replace("_", " "))
+        found["full_because"] = text(facts.full_because.replace("_", " "))
     found |= _usage(facts.usage)
     found |= workflow_links(facts)
     watermarks = [f"{s}: {facts.watermarks[s][:_LONGEST_WATERMARK]}" for s in streams if facts.watermarks.get(s)]
     if watermarks:
-        found["next_incremental_from"] = dg.MetadataValue.text("; ".join(watermarks))
+        found["next_incremental_from"] = text("; ".join(watermarks))
     as_of = [moment for stream in streams if (moment := _moment(facts.calculated.get(stream))) is not None]
     if as_of:
         found["calculated_fields_as_of"] = dg.MetadataValue.timestamp(min(as_of))
@@ -150,9 +151,9 @@ def sync_metadata(facts: SyncFacts, streams: tuple[str, ...]) -> Metadata:
             age = max(0.0, (facts.completed_at - min(as_of)).total_seconds())
             found["calculated_fields_age_hours"] = dg.MetadataValue.float(round(age / 3600, 2))
     if total.failed:
-        found["dead_letters"] = dg.MetadataValue.md(
+        found["dead_letters"] = text(
             f"{total.failed:,} failed records. List them: "
-            f"`gtmc dead-letters list --tenant {facts.tenant} --connector {facts.connector}`"
+            f"gtmc dead-letters list --tenant {facts.tenant} --connector {facts.connector}"
         )
     if any(stream in facts.left_out for stream in streams):
         found |= _left_out(facts, streams)
@@ -171,15 +172,14 @@ def _usage(usage: Mapping[str, int]) -> Metadata:
 def _left_out(facts: SyncFacts, streams: tuple[str, ...]) -> Metadata:
     """Members of a group that this sync couldn't read: their number, and a table of the first ones."""
     told = [(stream, facts.left_out[stream]) for stream in streams if stream in facts.left_out]
-    records = [
-        dg.TableRecord({"stream": stream, **{name: str(each.get(name, "")) for name in _LEFT_OUT_COLUMNS}})
+    rows = [
+        (stream, *(each.get(name, "") for name in _LEFT_OUT_COLUMNS))
         for stream, sheet in told
         for each in sheet.get("slices", ())[:_MOST_LEFT_OUT]
     ]
-    columns = [dg.TableColumn(name) for name in ("stream", *_LEFT_OUT_COLUMNS)]
     return {
         "left_out_count": dg.MetadataValue.int(sum(int(sheet.get("count", 0)) for _, sheet in told)),
-        "left_out": dg.MetadataValue.table(records, dg.TableSchema(columns)),
+        "left_out": table(("stream", *_LEFT_OUT_COLUMNS), rows),
     }
 
 
@@ -200,11 +200,11 @@ def _kind(facts: SyncFacts) -> str:
 
 def workflow_links(facts: SyncFacts) -> Metadata:
     """Where to look further: the workflow in the Temporal UI, the sync log."""
-    found: Metadata = {"workflow_id": dg.MetadataValue.text(facts.workflow_id)}
+    found: Metadata = {"workflow_id": text(facts.workflow_id)}
     if facts.workflow_url:
-        found["workflow"] = dg.MetadataValue.url(facts.workflow_url)
+        found["workflow"] = link(facts.workflow_url)
     if facts.sync_log_id:
-        found["sync_log"] = dg.MetadataValue.md(
-            f"`{facts.sync_log_id}`, see `gtmc syncs show {facts.sync_log_id} --tenant {facts.tenant}`"
+        found["sync_log"] = text(
+            f"{facts.sync_log_id}, see gtmc syncs show {facts.sync_log_id} --tenant {facts.tenant}"
         )
     return found

@@ -13,9 +13,9 @@ EVERY_SECONDS = 5.0
 
 
 class Narrator:
-    """Says what changed since it last spoke. `say` writes one line; `clock` gives seconds."""
+    """Says what changed since it last spoke. `say` writes a line with values in its `{}`; `clock` gives seconds."""
 
-    def __init__(self, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, say: Callable[..., None], clock: Callable[[], float] = time.monotonic) -> None:
         self._say = say
         self._clock = clock
         self._phase = self._note = ""
@@ -26,10 +26,10 @@ class Narrator:
         """Speak if there is news."""
         if now.phase and now.phase != self._phase:
             self._phase = now.phase
-            self._say(f"phase: {now.phase}")
+            self._say("phase: {}", now.phase)
         if now.note and now.note != self._note:
             self._note = now.note
-            self._say(now.note)
+            self._say("{}", now.note)
         if self._clock() - self._counted_at >= EVERY_SECONDS:
             self._tell_counts(now.counts)
 
@@ -38,7 +38,7 @@ class Narrator:
         if news:
             self._counted_at = self._clock()
             self._counts |= {stream: dict(sheet) for stream, sheet in news.items()}
-            self._say("; ".join(f"{stream}: {sheet_text(sheet)}" for stream, sheet in news.items()))
+            self._say("{}", "; ".join(f"{stream}: {sheet_text(sheet)}" for stream, sheet in news.items()))
 
 
 def sheet_text(sheet: Mapping[str, int]) -> str:

@@ -1,21 +1,24 @@
-"""Previews: a few rows of a tenant as a Markdown table on the asset's page, personal data masked; and their number."""
+"""Previews: a few rows of a tenant as a table on the asset's page, and their number.
+
+Dagster keeps them as long as the event, whatever is erased in our tables meanwhile. So they hold no free text, which
+may name anybody: ids, kinds, numbers and moments, and of an address or a name what its mask leaves.
+"""
 
 from __future__ import annotations
 
-import importlib
-import threading
-from collections.abc import Sequence
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from gtmc_pipelines.defs.showing import table, text
 from gtmc_pipelines.model.catalog import Stream, stream_of
 from gtmc_pipelines.model.connector_types import ConnectorType
 from gtmc_pipelines.model.entities import ENTITIES, EntitySpec, Kind
 from gtmc_pipelines.model.phases import SyncMode
-from gtmc_pipelines.vault.masking import mask_row
+from gtmc_pipelines.vault.masking import BLOT, mask_row
 
 if TYPE_CHECKING:
     from gtmc_pipelines.storage.engine import Database
@@ -23,11 +26,18 @@ if TYPE_CHECKING:
 ROWS = 5
 _COLUMNS = 6  # as many as a partition's page shows without scrolling
 _CANDIDATES = 12
-_LONGEST_CELL = 48
 
-_LEFT_OUT = frozenset({"transcript", "summary", "participants", "title", "content_url"})
-"""Columns that are long, or whose free text may name anybody."""
+_MASKED = frozenset({"email", "phone", "first_name", "last_name", "person_email", "recorded_by_email"})
+"""Texts about a person, of which the mask leaves a letter or two."""
+_IDS = frozenset({field.column for spec in ENTITIES.values() for field in spec.fields if field.column.endswith("_id")})
+_WORDS = frozenset({"domain", "currency", "converted_to", "type", "channel", "account_domain"})
+_SHOWN = _MASKED | _IDS | _WORDS
+"""The columns of text that are shown. A new one isn't, until it stands here."""
 
+_ONE_WORD = re.compile(r"[\w.:@%+/=•-]{1,64}")
+"""What a mapping may put into an id or a kind and still be shown: no sentence."""
+
+_PLAIN_KINDS = frozenset(Kind) - {Kind.TEXT, Kind.JSON}
 _BY_TABLE = {spec.table: spec for spec in ENTITIES.values()}
 
 
@@ -39,16 +49,11 @@ def with_preview(database: Database, event: dg.AssetMaterialization) -> dg.Asset
     """
     place = _Place.of(event.asset_key, str(event.partition))
     found = event.metadata
-    if found.get("sync_type") == dg.MetadataValue.text(SyncMode.FULL.value):
+    if found.get("sync_type") == text(SyncMode.FULL.value):
         found = {"dagster/partition_row_count": dg.MetadataValue.int(place.count(database)), **found}
     if rows := preview_rows(database, event.asset_key, str(event.partition)):
-        found = {**found, "preview": dg.MetadataValue.md(as_markdown(rows))}
+        found = {**found, "preview": table(list(rows[0]), (list(row.values()) for row in rows))}
     return event if found is event.metadata else event.with_metadata(found)
-
-
-def prepare() -> None:
-    """Import pandas in the background: it takes half a second, and a sync takes longer."""
-    threading.Thread(target=importlib.import_module, args=("pandas",), daemon=True).start()
 
 
 def preview_rows(database: Database, key: dg.AssetKey, tenant: str) -> list[dict[str, Any]]:
@@ -58,7 +63,7 @@ def preview_rows(database: Database, key: dg.AssetKey, tenant: str) -> list[dict
     """
     found = _Place.of(key, tenant).sample(database)
     moments = [{column: value for column, value in row.items() if isinstance(value, datetime)} for row in found]
-    masked = [mask_row(row) | moment for row, moment in zip(found, moments, strict=True)]
+    masked = [_words(mask_row(row)) | moment for row, moment in zip(found, moments, strict=True)]
     filled = [column for column in (masked[0] if masked else ()) if any(row[column] is not None for row in masked)]
     return [{column: row[column] for column in filled[:_COLUMNS]} for row in masked]
 
@@ -99,22 +104,13 @@ class _Place:
 
 def preview_columns(spec: EntitySpec) -> list[str]:
     """Columns that may be shown: the id, then the first fields that are neither JSON nor free text."""
-    plain = [field.column for field in spec.fields if field.kind is not Kind.JSON and field.column not in _LEFT_OUT]
+    plain = [field.column for field in spec.fields if field.column in _SHOWN or field.kind in _PLAIN_KINDS]
     return ["external_id", *plain][:_CANDIDATES]
 
 
-def as_markdown(rows: Sequence[dict[str, Any]]) -> str:
-    """The rows as a Markdown table; times to the minute in UTC, nothing for null, long texts cut."""
-    import pandas as pd
-
-    frame = pd.DataFrame([{column: _cell(value) for column, value in row.items()} for row in rows])
-    return str(frame.to_markdown(index=False, disable_numparse=True))
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, datetime):
-        return value.strftime("%Y-%m-%d %H:%M")
-    text = str(value).replace("\n", " ").replace("|", "\\|")
-    return text if len(text) <= _LONGEST_CELL else f"{text[: _LONGEST_CELL - 1]}…"
+def _words(row: dict[str, Any]) -> dict[str, Any]:
+    """The row with every text in it that is more than a word blotted out; masks of names keep their initials."""
+    return {
+        column: BLOT if isinstance(value, str) and column not in _MASKED and not _ONE_WORD.fullmatch(value) else value
+        for column, value in row.items()
+    }

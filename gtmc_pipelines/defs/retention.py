@@ -11,6 +11,7 @@ from pydantic import Field
 
 from gtmc_pipelines.defs.jobs import full_sync_job, sync_job
 from gtmc_pipelines.defs.recording import streams_of_assets
+from gtmc_pipelines.defs.showing import Log
 from gtmc_pipelines.model.connector_types import ConnectorType
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def purge_event_log(context: dg.OpExecutionContext, config: RetentionConfig) -> 
 
     storage = context.instance.event_log_storage
     if "Postgres" not in type(storage).__name__:
-        context.log.warning("Dagster's events are not in PostgreSQL here: nothing was deleted.")
+        Log(context).warning("Dagster's events are not in PostgreSQL here: nothing was deleted.")
         return
     now = datetime.now(UTC)
     operational_until, history_until = (now - timedelta(days=d) for d in (config.operational_days, config.history_days))
@@ -51,7 +52,8 @@ def purge_event_log(context: dg.OpExecutionContext, config: RetentionConfig) -> 
         "answers_of_checks": _all_of(storage, events.purge_answers, operational_until),
         "superseded": _all_of(storage, events.purge_superseded, history_until),
     }
-    context.log.info("Deleted: " + ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items()))
+    listed = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items())
+    Log(context).info("Deleted: {}", listed)
     context.add_output_metadata(counts)
 
 

@@ -10,9 +10,10 @@ from gtmc_pipelines.defs.names import op_name
 from gtmc_pipelines.defs.narrator import sheet_text
 from gtmc_pipelines.defs.order import SyncOrder, order_of, pin
 from gtmc_pipelines.defs.platform import Platform
-from gtmc_pipelines.defs.preview import prepare, with_preview
+from gtmc_pipelines.defs.preview import with_preview
 from gtmc_pipelines.defs.recording import events_of, not_yet_recorded
 from gtmc_pipelines.defs.run_config import config_of_op, refuse_foreign_variables
+from gtmc_pipelines.defs.showing import Address, Log, sentence, text
 from gtmc_pipelines.defs.sweep import Sweep
 from gtmc_pipelines.defs.tenant_sync import Finished, RunSyncs
 from gtmc_pipelines.defs.vendor_resource import VendorResource
@@ -42,7 +43,7 @@ def run_syncs(context: dg.AssetExecutionContext, config: SyncConfig, resource: V
         fault = _fault_in(error)
         if fault is None:
             raise
-        raise dg.Failure(str(fault), metadata={"code": fault.code}, allow_retries=False) from None
+        raise dg.Failure(sentence(fault), metadata={"code": text(fault.code)}, allow_retries=False) from None
 
 
 def _single(
@@ -50,14 +51,14 @@ def _single(
 ) -> dg.Failure | None:
     (tenant,) = order.tenants
     kind = "re-normalising from raw" if order.is_renormalization else f"{order.mode} sync"
-    context.log.info(f"{order.connector.label}, {kind} of {tenant}: {', '.join(order.streams)}")
-    prepare()
-    finished = syncs.sync(tenant, context.log.info)
+    log = Log(context)
+    log.info("{}, {} of {}: {}", order.connector.label, kind, tenant, ", ".join(order.streams))
+    finished = syncs.sync(tenant, log.info)
     _record(context, finished, platform)
     if not finished.problem:
         return None
     links = {} if finished.facts is None else workflow_links(finished.facts)
-    return dg.Failure(finished.problem, metadata=links, allow_retries=False)
+    return dg.Failure(sentence(finished.problem), metadata=links, allow_retries=False)
 
 
 def _fault_in(error: Exception) -> GtmcError | None:
@@ -76,7 +77,8 @@ def _record(context: dg.AssetExecutionContext, finished: Finished, platform: Pla
         return
     totals = facts.total_of(tuple(facts.counts)).as_dict()
     outcome = "not completed" if finished.problem else "done"
-    context.log.info(f"{finished.tenant} {outcome} ({facts.mode}): {sheet_text(totals)} {facts.workflow_url}".rstrip())
+    told = sheet_text(totals)
+    Log(context).info("{} {} ({}): {} {}", finished.tenant, outcome, facts.mode, told, Address(facts.workflow_url))
     with recording(platform.database, [facts.workflow_run_id]):
         for event in not_yet_recorded(context.instance, events_of(facts, set(context.selected_asset_keys))):
             context.log_event(with_preview(platform.database, event))
@@ -88,7 +90,7 @@ def _interrupted(context: dg.AssetExecutionContext, syncs: RunSyncs) -> None:
     if run is not None and run.status is dg.DagsterRunStatus.CANCELING:
         names = syncs.cancel()
         asked = "1 workflow was" if len(names) == 1 else f"{len(names)} workflows were"
-        context.log.warning(f"Terminated: {asked} asked to stop and close the books.")
+        Log(context).warning("Terminated: {} asked to stop and close the books.", asked)
         return
     syncs.detach()
-    context.log.warning("This process was stopped. The workflows go on; re-execute the run to attach to them again.")
+    Log(context).warning("This process was stopped. The workflows go on; re-execute the run to attach to them again.")

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from gtmc_pipelines.defs import showing
 from gtmc_pipelines.defs.event_writer import plan_failed, write_events
 from gtmc_pipelines.defs.names import op_name, partitions_name
 from gtmc_pipelines.defs.order import SyncOrder
 from gtmc_pipelines.defs.recording import events_of, not_yet_recorded
+from gtmc_pipelines.defs.showing import Log
 from gtmc_pipelines.defs.tenant_sync import Finished, RunSyncs
 from gtmc_pipelines.model.errors import GtmcError
 
@@ -40,6 +42,7 @@ class Sweep:
         fault_in: Callable[[Exception], GtmcError | None],
     ) -> None:
         self._context = context
+        self._log = Log(context)
         self._order = order
         self._syncs = syncs
         self._database = database
@@ -54,7 +57,7 @@ class Sweep:
     def run(self) -> dg.Failure | None:
         """Bring every tenant to its end; one tenant's failure stops none of the others. Gives the failure to raise."""
         total = len(self._order.tenants)
-        self._context.log.info(f"{self._order.connector.label}, {self._order.mode} sync of {total:,} tenants")
+        self._log.info("{}, {} sync of {:,} tenants", self._order.connector.label, self._order.mode, total)
         ended: queue.SimpleQueue[tuple[str, Future[Finished]]] = queue.SimpleQueue()
         with ThreadPoolExecutor(self._concurrency, thread_name_prefix="sweep") as pool:
             try:
@@ -89,7 +92,7 @@ class Sweep:
         if fault is not None:
             return Finished(tenant, str(fault), None)
         where = "".join(traceback.format_tb(error.__traceback__))  # without its words, which may quote data
-        self._context.log.error(f"{tenant}: unexpected {type(error).__name__}\n{where}")
+        self._log.error("{}: unexpected {}\n{}", tenant, type(error).__name__, where)
         sentence = f"The sync could not be followed: unexpected {type(error).__name__}, which is our bug."
         return Finished(tenant, f"{sentence} See this run's log for the place, and report it.", None)
 
@@ -107,18 +110,18 @@ class Sweep:
             if not finished.problem:
                 continue
             self._problems[finished.tenant] = finished.problem
-            self._context.log.error(f"{finished.tenant}: {finished.problem}")
+            self._log.error("{}: {}", finished.tenant, finished.problem)
             if finished.tenant in self._partitions:
                 missing = [key for key in sorted(self._selected) if (finished.tenant, key) not in complete]
                 plan_failed(self._context, self._step, missing, finished.tenant)
         self._done += len(held)
-        self._context.log.info(f"{self._done:,} of {total:,} tenants ended, {len(self._problems):,} of them failed")
+        self._log.info("{:,} of {:,} tenants ended, {:,} of them failed", self._done, total, len(self._problems))
 
     def _failure(self, total: int) -> dg.Failure:
         named = sorted(self._problems.items())[:_NAMED_FAILURES]
         listing = "; ".join(f"{tenant}: {problem}" for tenant, problem in named[:3])
         return dg.Failure(
-            f"{len(self._problems):,} of {total:,} tenants failed. {listing}",
-            metadata={"failed": dg.MetadataValue.json(dict(named)), "failed_tenants": len(self._problems)},
+            showing.sentence(f"{len(self._problems):,} of {total:,} tenants failed. {listing}"),
+            metadata={"failed": showing.named(dict(named)), "failed_tenants": len(self._problems)},
             allow_retries=False,
         )

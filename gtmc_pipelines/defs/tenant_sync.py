@@ -11,13 +11,15 @@ from gtmc_pipelines.defs.metadata import SyncFacts, facts_of
 from gtmc_pipelines.defs.narrator import Narrator
 from gtmc_pipelines.defs.order import SyncOrder
 from gtmc_pipelines.defs.platform import Platform
+from gtmc_pipelines.defs.showing import Address
 from gtmc_pipelines.model.connector_types import ConnectorStatus
 from gtmc_pipelines.model.errors import Broken, Misuse
 from gtmc_pipelines.model.ids import renormalization_id, workflow_id
 from gtmc_pipelines.model.phases import SyncMode
 
 _ROUNDS = 5
-Say = Callable[[str], None]
+Say = Callable[..., None]
+"""Writes a line: our own words, with values in their `{}`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +153,7 @@ class RunSyncs:
         return Finished(tenant, problem, facts), is_foreign and not self._covers(facts)
 
     def _narrate(self, name: str, say: Say) -> None:
-        say(f"Workflow {name} {self._url(name)}".rstrip())
+        say("Workflow {} {}", name, Address(self._url(name)))
         narrator = Narrator(say)
         for progress in self._platform.client.follow(name, self._interval):
             narrator.tell(progress)

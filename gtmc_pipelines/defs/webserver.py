@@ -12,6 +12,7 @@ from typing import Any
 from dagster_webserver import cli
 
 from gtmc_pipelines.defs.guard import App, Guard, own_addresses
+from gtmc_pipelines.defs.showing import one_line_logs
 from gtmc_pipelines.model.errors import Misuse
 from gtmc_pipelines.settings import load_settings
 
@@ -26,6 +27,7 @@ def run() -> None:
     serve = program.uvicorn.run
 
     def serve_guarded(app: App, *, port: int, **options: Any) -> None:
+        one_line_logs()
         serve(Guard(app, own_addresses(port, addresses)), port=port, **options)
 
     program.uvicorn = SimpleNamespace(run=serve_guarded)

@@ -15,15 +15,21 @@ No error carries a payload, a secret or a person's data (design section 6).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
+
+from gtmc_pipelines.model.shown_text import shown
 
 
 class GtmcError(Exception):
     """Root of the tree.
 
     `code` is stable and machine-readable (snake_case); `sentence` is for the user; `next_step`
-    says what to do about it. `str(error)` is the sentence followed by the next step.
+    says what to do about it. `faults` are what the sentence lists, each on a line of its own in it. `str(error)` is the
+    sentence followed by the next step.
     """
+
+    faults: tuple[str, ...] = ()
 
     def __init__(self, code: str, sentence: str, *, next_step: str = "") -> None:
         super().__init__(code, sentence, next_step)
@@ -37,6 +43,13 @@ class GtmcError(Exception):
 
 class Misuse(GtmcError):
     """The caller's input or configuration is wrong: an unknown tenant, a taken port, a bad key."""
+
+    def __init__(self, code: str, sentence: str, *, next_step: str = "", faults: Iterable[str] = ()) -> None:
+        listed = tuple(map(shown, faults))
+        if listed:
+            sentence = "\n  ".join((shown(sentence), *listed))
+        super().__init__(code, sentence, next_step=next_step)
+        self.faults = listed
 
 
 class SyncFault(GtmcError):

@@ -122,11 +122,11 @@ class ChildProcess:
         """The error that says this child ended by itself, with the end of its log."""
         status = self.exit_status()
         how = f"by signal {signal.Signals(-status).name}" if status is not None and status < 0 else f"status {status}"
-        return Misuse("part_ended", f"{self.name} ended unexpectedly ({how}).", next_step=self._what_the_log_says())
+        return self._misuse("part_ended", f"{self.name} ended unexpectedly ({how}).")
 
     def loss(self) -> Misuse:
         """The error that says this child has lost the process it works through."""
-        return Misuse("part_ended", f"A process of {self.name} ended.", next_step=self._what_the_log_says())
+        return self._misuse("part_ended", f"A process of {self.name} ended.")
 
     def has_children(self) -> bool:
         """Whether it has a living child process; False once it has ended itself."""
@@ -154,11 +154,7 @@ class ChildProcess:
 
     def lateness(self, seconds: float) -> Misuse:
         """The error that says this child runs but isn't ready after `seconds`."""
-        return Misuse(
-            "part_not_ready",
-            f"{self.name} was not ready after {seconds:.0f} seconds.",
-            next_step=self._what_the_log_says(),
-        )
+        return self._misuse("part_not_ready", f"{self.name} was not ready after {seconds:.0f} seconds.")
 
     def ask_to_stop(self) -> None:
         """Send the stop signal without waiting, so that several can stop at once."""
@@ -191,8 +187,10 @@ class ChildProcess:
             text = _COLOURS.sub("", log.read().decode(errors="replace"))
         return "\n".join(text.splitlines()[-lines:])
 
-    def _what_the_log_says(self) -> str:
-        return f"Its log, {self.spec.log_file}, ends with:\n{self.log_tail()}"
+    def _misuse(self, code: str, sentence: str) -> Misuse:
+        """The error with what its log says last."""
+        sentence = f"{sentence} Its log, {self.spec.log_file}, ends with:"
+        return Misuse(code, sentence, faults=self.log_tail().splitlines())
 
 
 def _die_with_parent(parent: int, stop_signal: signal.Signals, gives_up: bool) -> Callable[[], None]:

@@ -210,6 +210,13 @@ def _count(columns: list[Column]) -> sql.Composed:
     return sql.SQL("SELECT {} FROM {} WHERE tenant_id = %(tenant)s").format(counted, table)
 
 
+NOT_KNOWN = (
+    "names in free text that stand there without the address or an id, letters of other alphabets that look alike, and "
+    "what has left this database (backups, logs, the vendors' own records)"
+)
+"""What no search of ours can find of a person; the proof of an erasure says so."""
+
+
 def looked_for(person: Person) -> str:
     """What a search looks for, without naming anybody."""
     forms, ids = len(written_forms(person.email)), sum(map(len, person.ids.values()))

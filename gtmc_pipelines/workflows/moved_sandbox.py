@@ -15,6 +15,7 @@ from pathlib import Path
 
 from gtmc_pipelines.model.connector_types import ConnectorType
 from gtmc_pipelines.model.errors import Broken, GtmcError
+from gtmc_pipelines.model.shown_text import shown
 from gtmc_pipelines.settings import load_settings
 from gtmc_pipelines.storage.connectors import list_connectors
 from gtmc_pipelines.storage.engine import Database, open_database
@@ -59,11 +60,11 @@ def main(file: str) -> int:
         database = open_database(settings.required("database_url"), pool_size=1)
         try:
             known = json.loads(Path(file).read_text())
-            sys.stdout.writelines(f"{line}\n" for line in readdress_all(database, key_ring(settings), known))
+            sys.stdout.writelines(f"{shown(line)}\n" for line in readdress_all(database, key_ring(settings), known))
         finally:
             database.close()
     except GtmcError as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"{shown(error)}\n")
         return 1
     return 0
 

@@ -20,6 +20,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from gtmc_pipelines.model.errors import GtmcError, Misuse
+from gtmc_pipelines.model.shown_text import shown
 from gtmc_pipelines.settings import load_settings
 from gtmc_pipelines.workflows.connection import connect
 from gtmc_pipelines.workflows.inputs import SEARCH_KEYS
@@ -83,7 +84,7 @@ def main() -> int:
         settings = load_settings()
         prepare_namespace(settings.required("temporal_address"), settings.temporal_namespace)
     except GtmcError as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"{shown(error)}\n")
         return 1
     return 0
 

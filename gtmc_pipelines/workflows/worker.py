@@ -22,7 +22,8 @@ from gtmc_pipelines.model.errors import GtmcError
 from gtmc_pipelines.settings import Settings
 from gtmc_pipelines.storage.engine import Database, open_database
 from gtmc_pipelines.storage.leases import Held
-from gtmc_pipelines.vault.redaction import RedactingFilter, Redactor
+from gtmc_pipelines.vault.log_lines import set_up_logging
+from gtmc_pipelines.vault.redaction import Redactor
 from gtmc_pipelines.workflows.activities.registered import SyncActivities
 from gtmc_pipelines.workflows.activities.services import Services
 from gtmc_pipelines.workflows.composition import key_ring
@@ -64,15 +65,6 @@ def _share_memory_between_threads() -> None:
     if mallopt is not None:  # musl has none
         mallopt(_M_ARENA_MAX, 2)
         mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
-
-
-def set_up_logging(level: str, redactor: Redactor) -> None:
-    """Log to stderr, every line redacted; Temporal's core logs the same way (its own stdout could block)."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    handler.addFilter(RedactingFilter(redactor))
-    logging.basicConfig(level=level, handlers=[handler], force=True)
-    logging.getLogger("urllib3").setLevel(max(logging.INFO, logging.getLogger().level))  # at DEBUG it logs whole URLs
 
 
 def build_worker(client: Client, task_queue: str, services: Services, concurrency: int) -> Worker:

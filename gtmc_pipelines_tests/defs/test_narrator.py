@@ -12,7 +12,10 @@ class Told:
     def __init__(self) -> None:
         self.seconds = 0.0
         self.lines: list[str] = []
-        self.narrator = Narrator(self.lines.append, lambda: self.seconds)
+        self.narrator = Narrator(self._say, lambda: self.seconds)
+
+    def _say(self, template: str, *values: object) -> None:
+        self.lines.append(template.format(*values))
 
     def tell(self, **now: object) -> list[str]:
         """What is said for this moment."""

@@ -55,6 +55,7 @@ ROOMS = (
                 "connectors.registry",
                 "connectors.contract",
                 "mapping",
+                "vault.log_lines",
                 "vault.masking",
                 "vault.redaction",
                 "vault.secret",

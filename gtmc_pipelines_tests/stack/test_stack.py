@@ -84,7 +84,7 @@ def test_a_server_that_dies_ends_the_stack_with_its_log(stack: Stack) -> None:
         try:
             return bool(stack.supervisor.check())
         except Misuse as error:
-            return "Temporal ended unexpectedly" in error.sentence and "temporal.log" in error.next_step
+            return "Temporal ended unexpectedly" in error.sentence and "temporal.log" in error.sentence
 
     eventually(is_noticed)
 

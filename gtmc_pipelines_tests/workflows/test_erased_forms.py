@@ -215,6 +215,7 @@ def test_a_form_that_can_not_be_erased_is_counted_and_fails(
     result = CliRunner().invoke(app, arguments)
     assert "Proof: 1 mentions left" in result.output
     assert "Looked for: the address in 2 spellings of its host" in result.output
+    assert "Can't know: names in free text" in result.output
     assert isinstance(result.exception, Misuse)
     assert result.exception.sentence == "Mentions of the person that are left: 1, in connectors.config."
     assert result.exit_code == 1

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import traceback
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
+
+from gtmc_pipelines.defs import showing
 
 MANY_TENANTS = 5
 LARGE_SHARE = 0.05
@@ -76,13 +78,13 @@ def evaluation(key: dg.AssetKey, name: str, verdict: Verdict) -> dg.AssetCheckEv
         is_whole = isinstance(number, int)
         metadata[label] = dg.MetadataValue.int(int(number)) if is_whole else dg.MetadataValue.float(float(number))
     if verdict.findings:
-        metadata["findings"] = dg.MetadataValue.md(_table(verdict.findings))
+        metadata |= _table(verdict.findings)
     return dg.AssetCheckEvaluation(
         asset_key=key,
         check_name=name,
         passed=not verdict.findings,
         severity=verdict.severity,
-        description=verdict.sentence,
+        description=showing.description(verdict.sentence),
         metadata=metadata,
     )
 
@@ -91,14 +93,14 @@ def unanswered(key: dg.AssetKey, name: str, error: Exception) -> dg.AssetCheckEv
     """What Dagster stores of a check that ended in an unexpected exception: where, but not its words, which may
     quote data.
     """
-    where = "".join(traceback.format_tb(error.__traceback__))
+    where = "".join(traceback.format_tb(error.__traceback__)).splitlines()
     return dg.AssetCheckEvaluation(
         asset_key=key,
         check_name=name,
         passed=False,
         severity=dg.AssetCheckSeverity.ERROR,
         description=f"This check met an unexpected {type(error).__name__}, which is our bug: report it with the place.",
-        metadata={"place": dg.MetadataValue.md(f"```\n{where}```")},
+        metadata={"place": showing.table(("place",), ([line] for line in where))},
     )
 
 
@@ -113,16 +115,10 @@ def summary(evaluations: Sequence[dg.AssetCheckEvaluation]) -> str:
     return f"{len(evaluations) - failed.total()} of {len(evaluations)} checks passed; failed: {named}."
 
 
-def _table(findings: Sequence[Finding]) -> str:
-    """The first findings as a Markdown table, without columns that nothing is in."""
-    shown = [(found.tenant, found.stream, found.seen, found.remedy) for found in findings[:_ROWS_SHOWN]]
-    used = [number for number in range(len(_COLUMNS)) if any(row[number] for row in shown)]
-    lines = [_row(_COLUMNS[number] for number in used), _row("---" for _ in used)]
-    lines += [_row(row[number].replace("|", "\\|").replace("\n", " ") for number in used) for row in shown]
-    if len(findings) > _ROWS_SHOWN:
-        lines.append(f"\n… and {len(findings) - _ROWS_SHOWN:,} more.")
-    return "\n".join(lines)
-
-
-def _row(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+def _table(findings: Sequence[Finding]) -> dict[str, dg.MetadataValue[Any]]:
+    """The first findings as a table, without columns that nothing is in, and how many more there are."""
+    rows = [(found.tenant, found.stream, found.seen, found.remedy) for found in findings[:_ROWS_SHOWN]]
+    used = [number for number in range(len(_COLUMNS)) if any(row[number] for row in rows)]
+    told = showing.table([_COLUMNS[number] for number in used], ([row[number] for number in used] for row in rows))
+    more = len(findings) - _ROWS_SHOWN
+    return {"findings": told} | ({"more_findings": dg.MetadataValue.int(more)} if more > 0 else {})

@@ -12,6 +12,7 @@ from gtmc_pipelines.defs.jobs import full_sync_job
 from gtmc_pipelines.defs.names import PARTITION_TAG, SYNC_TYPE_TAG
 from gtmc_pipelines.defs.partitions import partition_changes
 from gtmc_pipelines.defs.platform import GtmcResource
+from gtmc_pipelines.defs.showing import sentence
 from gtmc_pipelines.model.connector_types import ConnectorStatus, ConnectorType
 from gtmc_pipelines.model.phases import SyncMode
 
@@ -50,7 +51,7 @@ def consent_sensor() -> dg.SensorDefinition:
             run_requests=[_first_sync(each) for each in news],
             dynamic_partitions_requests=[ask for change in changes for ask in change.requests()],
             cursor=json.dumps(asked),
-            skip_reason=None if news else " ".join([*_said_of(cancelled), _waiting(blocked)]),
+            skip_reason=None if news else sentence(" ".join([*_said_of(cancelled), _waiting(blocked)])),
         )
 
     return o365_consent

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from gtmc_pipelines.defs import showing
 from gtmc_pipelines.defs.metadata import Metadata, facts_of, workflow_links
 from gtmc_pipelines.defs.names import raw_key
 from gtmc_pipelines.defs.platform import GtmcResource, Platform
@@ -142,6 +143,6 @@ def _observation(log: "SyncLog", links: Metadata) -> dg.AssetObservation:
     return dg.AssetObservation(
         raw_key(ConnectorType(log.connector), stream),
         partition=log.tenant_id,
-        description=f"A sync outside Dagster ended as {log.outcome}: {log.error_message}",
-        metadata={"outcome": str(log.outcome), "error_code": str(log.error_code or ""), **links},
+        description=showing.description(f"A sync outside Dagster ended as {log.outcome}: {log.error_message}"),
+        metadata={"outcome": showing.text(log.outcome), "error_code": showing.text(log.error_code or ""), **links},
     )

@@ -12,6 +12,7 @@ from gtmc_pipelines.defs.due import due_by_own_time, still_asked
 from gtmc_pipelines.defs.jobs import sync_job
 from gtmc_pipelines.defs.platform import GtmcResource
 from gtmc_pipelines.defs.schedules import sweep_requests
+from gtmc_pipelines.defs.showing import Log
 from gtmc_pipelines.model.connector_types import ConnectorType
 
 
@@ -40,7 +41,8 @@ def own_schedules_sensor(types: tuple[ConnectorType, ...]) -> dg.SensorDefinitio
         asked = still_asked(json.loads(context.cursor) if context.cursor else {}, found)
         due, senseless = due_by_own_time(found, now, asked)
         for connector_id in senseless:
-            context.log.warning(f"Connector {connector_id} has a cron or time zone that can't be read: set it again.")
+            said = "Connector {} has a cron or time zone that can't be read: set it again."
+            Log(context).warning(said, connector_id)
         tenants: dict[ConnectorType, list[str]] = defaultdict(list)
         for each in due:
             tenants[each.due.type].append(each.due.tenant_id)

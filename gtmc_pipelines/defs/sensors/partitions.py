@@ -6,6 +6,7 @@ import dagster as dg
 
 from gtmc_pipelines.defs.partitions import partition_changes
 from gtmc_pipelines.defs.platform import GtmcResource
+from gtmc_pipelines.defs.showing import Log
 from gtmc_pipelines.model.connector_types import ConnectorType
 
 
@@ -28,7 +29,7 @@ def partitions_sensor(types: tuple[ConnectorType, ...]) -> dg.SensorDefinition:
         if not changes:
             return dg.SkipReason("Partitions say what the connectors table says.")
         for change in changes:
-            context.log.info(f"{change.connector}: {len(change.added)} added, {len(change.removed)} removed")
+            Log(context).info("{}: {} added, {} removed", change.connector, len(change.added), len(change.removed))
         return dg.SensorResult(dynamic_partitions_requests=[ask for change in changes for ask in change.requests()])
 
     return tenant_partitions

@@ -8,6 +8,7 @@ import dagster as dg
 
 from gtmc_pipelines.defs.names import partitions_name, raw_key
 from gtmc_pipelines.defs.platform import GtmcResource
+from gtmc_pipelines.defs.showing import Log, description, sentence
 from gtmc_pipelines.model.catalog import STREAMS
 from gtmc_pipelines.model.connector_types import ConnectorType
 
@@ -41,11 +42,13 @@ def stuck_sensor(types: tuple[ConnectorType, ...]) -> dg.SensorDefinition:
         observations = []
         for each in freed:
             cause = f"Workflow {each.workflow_id or '(unknown)'} ended without closing its books; freed, start a sync."
-            context.log.warning(f"{each.tenant_id}, {each.connector_type}: {cause}")
+            Log(context).warning("{}, {}: {}", each.tenant_id, each.connector_type, cause)
             if each.tenant_id in known.get(each.connector_type, ()):
                 key = raw_key(each.connector_type, STREAMS[each.connector_type][0].name)
-                observations.append(dg.AssetObservation(key, partition=each.tenant_id, description=cause))
+                observations.append(dg.AssetObservation(key, partition=each.tenant_id, description=description(cause)))
         named = ", ".join(f"{each.tenant_id} ({each.connector_type})" for each in freed[:20])
-        return dg.SensorResult(asset_events=observations, skip_reason=f"Freed {len(freed)} connectors: {named}.")
+        return dg.SensorResult(
+            asset_events=observations, skip_reason=sentence(f"Freed {len(freed)} connectors: {named}.")
+        )
 
     return stuck_connectors

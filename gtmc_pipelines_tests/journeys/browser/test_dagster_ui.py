@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -13,6 +16,7 @@ from gtmc_pipelines.model.phases import SyncMode
 from gtmc_pipelines.storage.connector_states import disconnect, set_status
 from gtmc_pipelines.storage.connectors import add_connector, require_connector
 from gtmc_pipelines.storage.credentials import StoredCredentials
+from gtmc_pipelines.storage.statements import run
 from gtmc_pipelines.storage.sync_history import SyncLog, list_syncs
 from gtmc_pipelines.storage.tenants import add_tenant
 from gtmc_pipelines.vault.secret import Secret
@@ -103,13 +107,20 @@ def test_a_revoked_grant_fails_the_run_and_the_check_says_who_must_do_what(
     shoot("failed-run")
     page.goto(stage.url(f"{PEOPLE}?view=checks&checkDetail=authentication"))
     page.sees("authentication", "Execute")
-    page.click("button", "Execute")
-    page.sees("In Progress", seconds=60)
-    page.no_longer_sees("In Progress", seconds=60)
-    page.sees("Failed", f"gtmc connectors connect --tenant {tenant}", seconds=60)
-    shoot("failed-check")
-    page.wait(lambda: _shows_findings(page), "the findings to open", 60)
-    shoot("failed-check-findings")
+    with _listening() as (listener, address):
+        _let_the_vendor_say(stage, tenant, _hostile(address))
+        page.click("button", "Execute")
+        page.sees("In Progress", seconds=60)
+        page.no_longer_sees("In Progress", seconds=60)
+        page.sees("Failed", f"gtmc connectors connect --tenant {tenant}", "what was seen", seconds=60)
+        shown = _hostile(address).replace("http:", "http[:]")
+        page.wait(
+            lambda: page.text.count(shown) + page.text.count(_hostile(address)) > 1, "the value as it is, twice", 60
+        )
+        shoot("failed-check")
+        assert page.run(_LEADING_TO, address) == []
+        with pytest.raises(BlockingIOError):  # nobody has called
+            listener.accept()
     row = require_connector(stage.database, tenant, "salesforce")
     disconnect(stage.database, tenant, row.id)
 
@@ -179,10 +190,30 @@ def _lists_partitions(page: Page) -> bool:
     return page.soon(lambda: page.has("*", "Select all", exact=False), 3)
 
 
-def _shows_findings(page: Page) -> bool:
-    """Open the table of findings; the page draws itself again when the check has been answered, and closes it."""
-    page.click("*", "[Show Markdown]")
-    return page.soon(lambda: "what was seen" in page.text, 3)
+_LEADING_TO = """(address) => [...document.querySelectorAll('[src], [href]')]
+  .map(e => e.getAttribute('src') || e.getAttribute('href')).filter(to => to.includes(address))"""
+
+
+@contextmanager
+def _listening() -> Iterator[tuple[socket.socket, str]]:
+    """A listener that a page could call, and its address."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        yield listener, f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+def _hostile(address: str) -> str:
+    """A value that Markdown or HTML would fetch from or lead to an address."""
+    return f"![p](http://{address}/x.png) <img src='http://{address}/y.png'> [a](http://{address}/) http://{address}/z"
+
+
+def _let_the_vendor_say(stage: Stage, tenant: str, words: str) -> None:
+    """As if the vendor had given these words as the reason of the tenant's failure."""
+    with stage.database.tenant(tenant) as handle:
+        statement = (
+            "UPDATE connectors SET last_sync_error = last_sync_error || ' ' || %(words)s WHERE tenant_id = %(t)s"
+        )
+        run(handle, statement, {"words": words, "t": tenant})
 
 
 def _are_partitions(stage: Stage, page: Page, connector: str, tenants: tuple[str, ...]) -> bool:
