@@ -2,7 +2,7 @@
 
 Every session runs as `gtmc_app` from its first moment (a start-up option, so that even RESET ROLE
 comes back to it; each new session is asked), in UTC, with ISO dates. The tenant is set per transaction; without it the
-row-level policies show nothing.
+row-level policies show nothing. What a borrower sets for longer ends when the connection is given back.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from gtmc_pipelines.model.database_urls import HOW_TO_WRITE, is_unambiguous
 from gtmc_pipelines.model.errors import Misuse, Retry
-from gtmc_pipelines.storage import poolers
-from gtmc_pipelines.storage.staging import leave_session, prepare_session
+from gtmc_pipelines.storage import poolers, session_reset
+from gtmc_pipelines.storage.staging import WRITE_OPTIONS
 
 APP_ROLE = "gtmc_app"
 FLEET_ROLE = "gtmc_fleet"
@@ -44,21 +44,21 @@ class Database:
             self.url,
             pool_size=pool_size,
             max_overflow=pool_size,
-            pool_pre_ping=True,
+            pool_reset_on_return=None,
             hide_parameters=True,  # values in a traceback may be personal
             connect_args={"options": f"{_SESSION_OPTIONS} -c role={APP_ROLE}", "connect_timeout": _CONNECT_SECONDS},
         )
         event.listen(self._engine, "connect", lambda connection, _record: self._require_setup(_driver(connection)))
         self._writing = QueuePool(
-            cast(Any, self.raw_connection),  # SQLAlchemy's stubs want its own idea of a driver's connection
+            cast(Any, self._write_session),  # SQLAlchemy's stubs want its own idea of a driver's connection
             pool_size=pool_size,
             max_overflow=-1,  # a sync that reads a stream is never kept from writing it
             reset_on_return=None,
-            pre_ping=True,
             dialect=self._engine.dialect,
         )
-        event.listen(self._writing, "connect", lambda connection, _record: prepare_session(connection))
-        event.listen(self._writing, "reset", lambda connection, _record, _state: leave_session(connection))
+        for lender in (self._engine, self._writing):
+            event.listen(lender, "checkout", lambda lent, _record, _proxy: session_reset.require_alive(_driver(lent)))
+            event.listen(lender, "reset", lambda back, _record, _state: session_reset.reset(_driver(back)))
 
     @contextmanager
     def tenant(self, tenant_id: str) -> Iterator[Connection]:
@@ -109,9 +109,15 @@ class Database:
         self._require_setup(connection)
         return connection
 
-    def _connect(self) -> psycopg.Connection[Any]:
+    def _write_session(self) -> psycopg.Connection[Any]:
+        connection = self._connect(WRITE_OPTIONS)
+        self._require_setup(connection)
+        return connection
+
+    def _connect(self, more: str = "") -> psycopg.Connection[Any]:
         args, kwargs = self._engine.dialect.create_connect_args(self.url)
-        options = {**kwargs, "options": f"{_SESSION_OPTIONS} -c role={APP_ROLE}", "connect_timeout": _CONNECT_SECONDS}
+        session = f"{_SESSION_OPTIONS} -c role={APP_ROLE} {more}".rstrip()
+        options = {**kwargs, "options": session, "connect_timeout": _CONNECT_SECONDS}
         return psycopg.connect(*args, **options)
 
     def _require_setup(self, connection: psycopg.Connection[Any]) -> None:

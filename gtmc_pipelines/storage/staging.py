@@ -19,10 +19,11 @@ from gtmc_pipelines.model.records import RowMapper, SourceRecord
 from gtmc_pipelines.storage import copy_text
 
 # Plans must not depend on statistics of tables that were empty a moment ago (reference/performance.md, 7.1).
-_SESSION = """
-SET plan_cache_mode = force_custom_plan; SET enable_seqscan = off; SET enable_hashjoin = off;
-SET enable_mergejoin = off; SET jit = off; SET temp_buffers = '32MB'; SET lock_timeout = '10s'
-"""
+WRITE_OPTIONS = (
+    "-c plan_cache_mode=force_custom_plan -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
+    " -c jit=off -c temp_buffers=32MB -c lock_timeout=10s"
+)
+"""Settings every write connection begins with, and comes back to."""
 
 
 class Fate(StrEnum):
@@ -63,19 +64,6 @@ class Stage:
         """Put `lines` into the stage, which must be empty."""
         with connection.cursor() as cursor, cursor.copy(self._copy) as copy:
             copy.write(b"".join(lines))
-
-
-def prepare_session(connection: psycopg.Connection[Any]) -> None:
-    """Settings every write connection needs, committed at once."""
-    connection.execute(_SESSION)
-    connection.commit()
-
-
-def leave_session(connection: psycopg.Connection[Any]) -> None:
-    """Leave nothing of one stream read to the next: what is uncommitted, the stage of another mapping."""
-    connection.rollback()
-    connection.execute("DISCARD TEMP")
-    connection.commit()
 
 
 def stage_line(record: SourceRecord, content_hash: bytes, fate: Fate, row: str, payload: bytes) -> bytes:

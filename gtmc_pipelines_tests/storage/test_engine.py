@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -96,6 +97,79 @@ def test_a_lent_write_connection_brings_nothing_of_its_last_borrower(postgres_ur
         lent.close()
     assert len(set(sessions)) == 1
     pool_of_one.close()
+
+
+LEFT_BEHIND = {
+    "a setting": "SET statement_timeout = 60000",
+    "a tenant": "SELECT set_config('gtmc.tenant_id', 'other', false)",
+    "a search path": "SET search_path = pg_temp, public",
+    "a role": "SET ROLE gtmc_fleet",
+    "a login": "SET SESSION AUTHORIZATION gtmc_eraser",
+    "a role of a login": "SET SESSION AUTHORIZATION gtmc_eraser; SET ROLE gtmc_eraser",
+    "a mode": "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
+    "a time zone": "SET TIME ZONE 'Asia/Tokyo'",
+    "row security switched off": "SET row_security = off",
+    "a temporary table": "CREATE TEMP TABLE people (x text)",
+    "a temporary function": "CREATE FUNCTION pg_temp.f() RETURNS text LANGUAGE sql AS $$SELECT 'x'$$",
+    "ears": "LISTEN gossip",
+    "a lock": "SELECT pg_advisory_lock(4711)",
+    "a prepared statement": "PREPARE mine AS SELECT 1",
+    "the driver's statement": "PREPARE _pg3_0 AS SELECT 'forged'",
+    "a cursor": "DECLARE mine CURSOR WITH HOLD FOR SELECT 1",
+}
+SESSION = """
+SELECT current_user, session_user,
+       (SELECT array_agg(s.name || '=' || s.setting ORDER BY s.name) FROM pg_settings s WHERE name <> 'role'),
+       coalesce(current_setting('gtmc.tenant_id', true), ''),
+       (SELECT count(*) FROM pg_prepared_statements WHERE from_sql),
+       (SELECT count(*) FROM pg_cursors WHERE is_holdable),
+       (SELECT count(*) FROM pg_listening_channels()),
+       (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()),
+       (SELECT count(*) FROM pg_class WHERE relnamespace = pg_my_temp_schema()),
+       (SELECT count(*) FROM pg_proc WHERE pronamespace = pg_my_temp_schema())
+"""
+
+
+@pytest.fixture
+def pool_of_one(postgres_url: str) -> Iterator[Database]:
+    opened = Database(postgres_url, pool_size=1)
+    yield opened
+    opened.close()
+
+
+@pytest.mark.parametrize("ends_well", [True, False])
+@pytest.mark.parametrize("pool", ["reading", "writing"])
+def test_nothing_that_a_borrower_leaves_in_its_session_reaches_the_next(
+    pool: str, ends_well: bool, pool_of_one: Database
+) -> None:
+    clean, session = _borrowed(pool_of_one, pool, "SELECT 1", ends_well=True)
+    for name, statement in LEFT_BEHIND.items():
+        _borrowed(pool_of_one, pool, statement, ends_well=ends_well)
+        found = _borrowed(pool_of_one, pool, "SELECT 1", ends_well=True)
+        assert found == (clean, session), name
+
+
+def _borrowed(database: Database, pool: str, statement: str, *, ends_well: bool) -> tuple[list[Any], int]:
+    """What the session is like before a statement is run in it, and whose it is."""
+    lent = database.write_connection() if pool == "writing" else database._engine.raw_connection()
+    connection = lent.driver_connection
+    assert isinstance(connection, psycopg.Connection)
+    before = list(connection.execute(SESSION).fetchone() or ())
+    connection.execute(statement)
+    if ends_well:
+        connection.commit()
+    lent.close()
+    return before, connection.info.backend_pid
+
+
+def test_a_session_that_died_in_the_pool_is_replaced(
+    pool_of_one: Database, tenant: str, superuser: psycopg.Connection[Any]
+) -> None:
+    with pool_of_one.tenant(tenant) as connection:
+        session = driver(connection).info.backend_pid
+    superuser.execute("SELECT pg_terminate_backend(%s, 5000)", (session,))
+    with pool_of_one.tenant(tenant) as connection:
+        assert driver(connection).info.backend_pid != session
 
 
 def test_a_lost_connection_is_a_retry_that_shows_no_statement(
