@@ -1,6 +1,7 @@
 """The audit log: append-only, one hash chain a tenant, so that an altered or missing row shows.
 
-Each row's hash covers its own words and the hash of the row before. Where a chain ends and how long it is stands in
+Each row's hash covers its own words and the hash of the row before; a trigger computes it, with time and place, and
+whatever an INSERT says of them is not stored. Where a chain ends and how long it is stands in
 `audit_heads`, which a trigger writes and no role of ours can. The owner of the schema can forge both: whoever needs
 proof against them keeps length and head (`verify_chain` gives them) elsewhere.
 """
@@ -20,24 +21,14 @@ from psycopg.types.json import Jsonb
 from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines.storage.statements import Handle, rows, run
 
-_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('gtmc.audit:' || %(tenant_id)s, 0))"
-
 # jsonb prints its keys in one fixed order, so the hashed text doesn't depend on who wrote it.
 _HASHED = """sha256({before} || convert_to(jsonb_build_array(
     {row}.id, {row}.tenant_id, {row}.user_id, {row}.action, {row}.resource, {row}.resource_id, {row}.changes,
     {row}.metadata, extract(epoch FROM {row}.created_at))::text, 'UTF8'))"""
 
-_APPEND = f"""
-WITH entry AS (
-    SELECT %(id)s AS id, %(tenant_id)s AS tenant_id, %(user_id)s AS user_id, %(action)s AS action,
-           %(resource)s AS resource, %(resource_id)s::text AS resource_id, %(changes)s::jsonb AS changes,
-           %(metadata)s::jsonb AS metadata, clock_timestamp() AS created_at),
-last AS (
-    SELECT coalesce((SELECT hash FROM audit_log WHERE tenant_id = %(tenant_id)s ORDER BY position DESC LIMIT 1),
-                    ''::bytea) AS hash)
-INSERT INTO audit_log (id, tenant_id, user_id, action, resource, resource_id, changes, metadata, created_at,
-                       prev_hash, hash)
-SELECT entry.*, last.hash, {_HASHED.format(before="last.hash", row="entry")} FROM entry, last
+_APPEND = """
+INSERT INTO audit_log (id, tenant_id, user_id, action, resource, resource_id, changes, metadata)
+VALUES (%(id)s, %(tenant_id)s, %(user_id)s, %(action)s, %(resource)s, %(resource_id)s, %(changes)s, %(metadata)s)
 """
 
 _VERIFY = f"""
@@ -105,7 +96,6 @@ def record(
         "changes": Jsonb(dict(changes or {})),
         "metadata": Jsonb(dict(metadata or {})),
     }
-    rows(handle, _LOCK, {"tenant_id": tenant_id})
     run(handle, _APPEND, entry)
     return str(entry["id"])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -119,6 +120,46 @@ def test_a_newest_row_put_in_the_place_of_another_shows(
     chain = _verify(database, tenant)
     assert (chain.length, chain.written) == (6, 6)
     assert chain.broken_at not in (None, *entries)
+
+
+@pytest.mark.parametrize("role", ["gtmc_app", "gtmc_eraser"])
+def test_a_forged_hash_time_or_place_is_not_stored(
+    role: str, database: Database, tenant: str, entries: list[str]
+) -> None:
+    before = _verify(database, tenant)
+    with database.tenant(tenant) as connection:
+        connection.exec_driver_sql(f"SET LOCAL ROLE {role}")
+        connection.exec_driver_sql(
+            "INSERT INTO audit_log (position, id, tenant_id, user_id, action, resource, created_at, prev_hash, hash)"
+            " OVERRIDING SYSTEM VALUE"
+            " VALUES (1, %(id)s, %(tenant)s, 'x', 'y', 'z', '2001-01-01', sha256('a'), sha256('b'))",
+            {"id": str(uuid.uuid4()), "tenant": tenant},
+        )
+    chain = _verify(database, tenant)
+    assert (chain.is_sound, chain.length) == (True, before.length + 1)
+    with database.tenant(tenant) as connection:
+        (newest,) = rows(
+            connection,
+            "SELECT encode(prev_hash, 'hex') AS before, encode(hash, 'hex') AS hash,"
+            " now() - created_at < '1 minute' AS new"
+            " FROM audit_log ORDER BY position DESC LIMIT 1",
+        )
+    assert newest == {"before": before.head, "hash": chain.head, "new": True}
+
+
+def test_rows_appended_at_once_without_any_care_make_one_chain(database: Database, tenant: str) -> None:
+    def write(number: int) -> None:
+        with database.tenant(tenant) as connection:
+            connection.exec_driver_sql(
+                "INSERT INTO audit_log (id, tenant_id, user_id, action, resource)"
+                " VALUES (%(id)s, %(tenant)s, 'a', 'b', 'c')",
+                {"id": f"{tenant}-{number}", "tenant": tenant},
+            )
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(24)))
+    chain = _verify(database, tenant)
+    assert (chain.is_sound, chain.length) == (True, 25)
 
 
 def test_only_the_eraser_may_ask_to_forget_a_log(database: Database, tenant: str) -> None:

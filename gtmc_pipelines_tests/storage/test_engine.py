@@ -131,7 +131,7 @@ SELECT current_user, session_user,
 
 
 @pytest.fixture
-def pool_of_one(postgres_url: str) -> Iterator[Database]:
+def pool_of_one(postgres_url: str, database: Database) -> Iterator[Database]:
     opened = Database(postgres_url, pool_size=1)
     yield opened
     opened.close()

@@ -162,7 +162,8 @@ def test_logs_written_before_there_were_heads_get_theirs_whoever_owns_the_schema
     add_tenant(database, "acme")
     add_connector(database, "acme", "salesforce")
     with psycopg.connect(libpq(text)) as connection:  # back to how it was
-        connection.execute("DROP TRIGGER audit_advance ON audit_log; DROP FUNCTION audit_advance, audit_forget")
+        connection.execute("DROP TRIGGER audit_advance ON audit_log; DROP TRIGGER audit_seal ON audit_log")
+        connection.execute("DROP FUNCTION audit_advance, audit_forget, audit_seal")
         connection.execute("DROP TABLE audit_heads, left_out_slices, stream_fields, data_upgrades, connection_owners")
         connection.execute("UPDATE alembic_version SET version_num = '0010'")
     migrate(text)
