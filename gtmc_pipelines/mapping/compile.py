@@ -19,6 +19,7 @@ from gtmc_pipelines.mapping.entry import MappingEntry, Transform
 from gtmc_pipelines.mapping.expressions import Expression
 from gtmc_pipelines.mapping.reasons import reject
 from gtmc_pipelines.mapping.sentiment import method_version
+from gtmc_pipelines.model.cpu_budget import SPENT
 from gtmc_pipelines.model.entities import ENTITIES, SKIP, Entity, EntitySpec, Kind
 from gtmc_pipelines.model.errors import Misuse, Reject
 from gtmc_pipelines.model.records import FailedValue, MappedRow
@@ -131,6 +132,9 @@ class CompiledMapping:
             if is_left_out:
                 return None, ()
         row, failed = self._row(fields, payload)
+        for value in unsure + failed if unsure or failed else ():
+            if value.reason_code == SPENT:  # no answer is not an empty one: the row stays as it was
+                raise reject(SPENT, value.field)
         if is_odd or b"\\u0000" in payload or len(payload) > LONGEST_TEXT:
             row, failed = self._checked(row, failed)
         return row, unsure + failed if unsure else failed

@@ -12,6 +12,7 @@ import re
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from time import thread_time
 from typing import Any
 
 import cel
@@ -19,12 +20,17 @@ import cel
 from gtmc_pipelines.mapping.functions import ALONE, FUNCTIONS, LINEAR, MOST_OUTPUT
 from gtmc_pipelines.mapping.lossless import Budget, for_expression, from_expression, size_of
 from gtmc_pipelines.mapping.reasons import reject
+from gtmc_pipelines.model.cpu_budget import SPENT, current
 from gtmc_pipelines.model.errors import Misuse, Reject
 
 LONGEST_EXPRESSION = 4_000
 LONGEST_WITH_MACRO = 500
 _MOST_REFERENCES, _MOST_REFERENCES_WITH_MACRO = 64, 8
+MOST_SECONDS = 0.5
+"""Of processor time for one record: no function is called after it."""
 _TEXT_WITH_MACRO, _LIST_WITH_MACRO = 16_384, 200
+
+_OUTPUT_IN_LOOPS, _LIST_IN_LOOPS = 50_000, 500  # a loop copies what it has gathered at every turn
 
 _STRING_OR_COMMENT = re.compile(
     r"\"\"\".*?\"\"\"|'''.*?'''|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'|(?P<comment>//[^\n]*)", re.S
@@ -73,7 +79,32 @@ class Expression:
         self.is_constant = not names
 
     def evaluate(self, value: Any, record: Mapping[str, Any] | None, field: str) -> Any:
-        """The result for one record, as coercions take it. Raises Reject('custom_transform', field)."""
+        """The result for one record, as coercions take it.
+
+        Raises Reject('custom_transform', field), or `mapping_too_slow` when the batch's budget is spent.
+        """
+        budget = None if self.is_direct else current()
+        if budget is None:
+            return self._evaluated(value, record, field)
+        if budget.is_spent:
+            raise reject(SPENT, field)
+        start = thread_time()
+        try:
+            return self._evaluated(value, record, field)
+        finally:
+            budget.spend(thread_time() - start)
+
+    @property
+    def is_direct(self) -> bool:
+        """True when it is one call of `value` whose cost grows with the value's size only."""
+        return self._direct is not None
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """Characters and elements of a list that it takes of a record."""
+        return self._limits
+
+    def _evaluated(self, value: Any, record: Mapping[str, Any] | None, field: str) -> Any:
         result, is_done = None, False
         with suppress(*_WRONG_VALUE):  # each of them means the same: rejected below
             if self._direct is not None:
@@ -91,7 +122,11 @@ class Expression:
         evaluator = _evaluator()
         evaluator.failed = False
         budget = Budget(*self._limits)
-        evaluator.output = MOST_OUTPUT
+        is_loop = self._limits[1] == _LIST_WITH_MACRO
+        evaluator.output, evaluator.longest = (
+            (_OUTPUT_IN_LOOPS, _LIST_IN_LOOPS) if is_loop else (MOST_OUTPUT, MOST_OUTPUT)
+        )
+        evaluator.until = thread_time() + MOST_SECONDS
         if self.uses_value:
             evaluator.context.add_variable("value", for_expression(value, budget))
         if self.fields != ():
@@ -108,18 +143,21 @@ class _Evaluator:
 
     def __init__(self) -> None:
         self.failed = False
-        self.output = 0
+        self.output = self.longest = 0
+        self.until = 0.0
         self.context = cel.Context({}, {name: self._guarded(function) for name, function in FUNCTIONS.items()})
 
     def _guarded(self, function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any) -> Any:
+            self.failed = self.failed or thread_time() > self.until
             try:
                 result = None if self.failed else function(*arguments)
             except _WRONG_VALUE:
                 self.failed = True
                 return None
             self.output -= size_of(result)  # lists too: "+" copies them anew each time
-            self.failed = self.failed or self.output < 0
+            is_long = isinstance(result, list) and len(result) > self.longest
+            self.failed = self.failed or self.output < 0 or is_long
             return None if self.failed else result
 
         return call

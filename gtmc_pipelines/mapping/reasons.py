@@ -21,6 +21,7 @@ REASONS: dict[str, str] = {
     "not_a_date": "{field} is not an ISO 8601 date.",
     "time_out_of_range": "{field} is outside the years 0001 to 9999 in UTC.",
     "not_text": "{field} is an object or a list where one text belongs.",
+    "mapping_too_slow": "The custom transforms of the batch had taken their processor time before that of {field}.",
     "custom_transform": "The custom transform of {field} could not be computed for this record.",
 }
 """Every code a mapping can reject a record with."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gtmc_pipelines.mapping.coerce import COERCIONS
+from gtmc_pipelines.mapping.dearness import is_too_dear
 from gtmc_pipelines.mapping.entry import MappingEntry, Transform
 from gtmc_pipelines.mapping.expressions import Expression
 from gtmc_pipelines.model.entities import ENTITIES, SKIP, Entity, EntitySpec, Field, Kind
@@ -161,6 +162,11 @@ def _expression(text: Any, field: Field | None) -> Iterator[tuple[str, str]]:
         return
     try:
         expression = Expression(text)
+        if is_too_dear(expression):
+            yield (
+                "customTransform",
+                "For a large record it would take too long; in a loop, call functions of its variable only.",
+            )
         if expression.is_constant:
             result = expression.evaluate(None, None, "")
             if field is not None:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import psycopg
 
+from gtmc_pipelines.model import cpu_budget
 from gtmc_pipelines.model.counters import Counts
 from gtmc_pipelines.model.errors import Broken, Reject
 from gtmc_pipelines.model.records import FailedValue, SourceRecord
@@ -111,8 +112,9 @@ class BatchTransaction:
         self._add(unchanged=len(self._prepared.newest) - len(changed))
         if changed:
             self._plan.stage.make(connection)
-        for start in range(0, len(changed), _PART_RECORDS):
-            self._write([self._staged(key, key in stored) for key in changed[start : start + _PART_RECORDS]])
+        with cpu_budget.limited():
+            for start in range(0, len(changed), _PART_RECORDS):
+                self._write([self._staged(key, key in stored) for key in changed[start : start + _PART_RECORDS]])
         self._letters += bookkeeping.letters_of_unlandable(self._batch, self._prepared, self._batch_id)
         self._add(failed=len(self._letters))
         resolved = self._keep_books(open_letters)
