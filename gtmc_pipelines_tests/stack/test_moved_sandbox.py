@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import make_url
 
 from gtmc_pipelines.model.connector_types import ConnectorType
 from gtmc_pipelines.settings import Settings, load_settings
@@ -47,8 +48,13 @@ REAL = {"instance_url": "https://northwind.my.salesforce.com", "login_url": "htt
 
 @pytest.fixture
 def settings(postgres_url: str, temporal_address: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """A stack that brings nothing but its sandbox, on ports of this test's own."""
-    monkeypatch.setenv("GTMC_DATABASE_URL", postgres_url)
+    """A stack that brings nothing but its sandbox, on ports of this test's own, and a database of the user's own."""
+    url = make_url(postgres_url)
+    passwords = home / "passwords"  # the server's own file is closed to what the stack starts
+    passwords.write_text(Path(str(url.query["passfile"])).read_text())
+    passwords.chmod(0o600)
+    url = url.update_query_dict({"passfile": str(passwords)})
+    monkeypatch.setenv("GTMC_DATABASE_URL", url.render_as_string(hide_password=False))
     monkeypatch.setenv("TEMPORAL_ADDRESS", temporal_address)
     monkeypatch.setenv("CONNECTOR_ENCRYPTION_KEY", KEY)
     monkeypatch.setenv("GTMC_HOME", str(home))
