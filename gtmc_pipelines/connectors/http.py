@@ -92,6 +92,10 @@ class VendorSession(requests.Session):
         """Whether this answer is worth another attempt; vendors with a say of their own override it."""
         return is_transient_status(response.status_code)
 
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """None: no redirect is followed, so none is read. Requests itself raises at a Location that is no UTF-8."""
+        return None
+
     def before_attempt(self, request: requests.PreparedRequest) -> None:
         """Called before every attempt, further ones included: the place to keep a vendor's pace."""
 
