@@ -8,18 +8,19 @@ from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3 import HTTPSConnectionPool, PoolManager
-from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
+from urllib3.connection import HTTPConnection
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
-from urllib3.util.connection import create_connection
 
+from gtmc_pipelines.connectors.connections import HeldConnection, HeldTlsConnection, dialled
+from gtmc_pipelines.connectors.deadlines import create_connection
 from gtmc_pipelines.connectors.host_guard import public_addresses, refused
 from gtmc_pipelines.connectors.http_proxy import HttpProxy
 
 POOL_SIZE = 10
 
 
-class GuardedConnection(HTTPSConnection):
+class GuardedConnection(HeldTlsConnection):
     """Dials only addresses it has checked itself, so that no second look-up can lead elsewhere.
 
     With a proxy they are checked as well; then the proxy is asked for the host by its name.
@@ -84,20 +85,22 @@ class SandboxAdapter(HTTPAdapter):
         super().__init__(pool_connections=POOL_SIZE, pool_maxsize=POOL_SIZE)
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **pool_kwargs: Any) -> None:
-        """The usual pool manager, or one whose connections are tunnels."""
+        """A pool manager whose connections are held by deadlines, and are tunnels if there is a proxy."""
         super().init_poolmanager(connections, maxsize, block, **pool_kwargs)
-        if (proxy := self._proxy) is None:
-            return
 
         def dial(connection: HTTPConnection) -> socket.socket:
+            if self._proxy is None:
+                return dialled(connection)
             port = connection.port or connection.default_port
-            return proxy.tunnel(connection.host, port, connection.timeout, connection.socket_options)
+            return self._proxy.tunnel(connection.host, port, connection.timeout, connection.socket_options)
 
-        classes: dict[str, Any] = dict(self.poolmanager.pool_classes_by_scheme)
-        for scheme, pool in classes.items():
-            tunnelled = type("Connection", (pool.ConnectionCls,), {"_new_conn": dial})
-            classes[scheme] = type("Pool", (pool,), {"ConnectionCls": tunnelled})
-        self.poolmanager.pool_classes_by_scheme = classes
+        members = {"_new_conn": dial}
+        plain = type("Connection", (HeldConnection,), members)
+        over_tls = type("Connection", (HeldTlsConnection,), members)
+        self.poolmanager.pool_classes_by_scheme = {
+            "http": type("Pool", (HTTPConnectionPool,), {"ConnectionCls": plain}),
+            "https": type("Pool", (HTTPSConnectionPool,), {"ConnectionCls": over_tls}),
+        }
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
         """Send with the sandbox's CA."""

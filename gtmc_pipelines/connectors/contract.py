@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from gtmc_pipelines.connectors.destinations import Destinations
 from gtmc_pipelines.mapping.entry import MappingEntry
-from gtmc_pipelines.model.catalog import Stream
+from gtmc_pipelines.model.catalog import REQUEST_SECONDS, REQUEST_SECONDS_OF, Stream
 from gtmc_pipelines.model.connector_types import ConnectorType
 from gtmc_pipelines.model.entities import Entity
 from gtmc_pipelines.model.records import (
@@ -54,11 +54,15 @@ class HttpLimits:
     """Bounds of every vendor call; times in seconds, sizes in bytes."""
 
     connect_seconds: float = 10.0
-    read_seconds: float = 120.0
-    total_seconds: float = 600.0  # for one body, however steadily it drips
+    total_seconds: float = REQUEST_SECONDS  # of one request, from before the connect to the last byte, whatever drips
     max_body_bytes: int = 256 * 1024 * 1024
     max_attempts: int = 6
     max_wait_seconds: float = 60.0  # a longer wish of the vendor becomes Retry(after_seconds)
+
+    @classmethod
+    def of(cls, connector: ConnectorType) -> HttpLimits:
+        """The bounds of a vendor's calls."""
+        return cls(total_seconds=REQUEST_SECONDS_OF.get(connector, REQUEST_SECONDS))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ssl
 import threading
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -20,20 +19,27 @@ import urllib3
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
 from gtmc_pipelines.connectors.adapters import GuardedAdapter, RefusingAdapter, SandboxAdapter
+from gtmc_pipelines.connectors.bodies import ACCEPTED, BodyTooLarge, BodyUnreadable, read_body
+from gtmc_pipelines.connectors.bytes_in_hand import HAND, GaveWay, Handful
+from gtmc_pipelines.connectors.connections import FramingTooLarge
 from gtmc_pipelines.connectors.contract import ConnectorSettings, HttpLimits
+from gtmc_pipelines.connectors.deadlines import Deadline, within
 from gtmc_pipelines.connectors.host_guard import checked_url
 from gtmc_pipelines.connectors.http_proxy import HttpProxy
 from gtmc_pipelines.connectors.retry import Transient, backoff, is_transient_status, retry_after_seconds
 from gtmc_pipelines.connectors.vendor_numbers import LONGEST_WAIT_SECONDS
-from gtmc_pipelines.model.errors import Broken, Defer, Retry
+from gtmc_pipelines.model.errors import Broken, Defer, Retry, SyncFault
 
-_CHUNK_BYTES = 1024 * 1024
 DEFERRED_FROM_SECONDS = 2 * 3600.0
 """A longer wish to wait ends the sync as deferred, for everybody to see; at most a day is believed."""
 
 _LATER = "It is tried again later."
 _MINUTE = "%Y-%m-%d %H:%M"
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_FAULTS_OF_THE_WAY = (
+    *(requests.RequestException, urllib3.exceptions.HTTPError, OSError),
+    *(GaveWay, FramingTooLarge, BodyTooLarge, BodyUnreadable),
+)
 
 Clock = Callable[[], datetime]
 Sleep = Callable[[float], Any]
@@ -63,6 +69,9 @@ class VendorSession(requests.Session):
         self.clock = clock
         self._settings = settings
         self._closed = threading.Event()
+        self._running: set[Deadline] = set()
+        self._handfuls: dict[int, Handful] = {}
+        self.headers["Accept-Encoding"] = ACCEPTED
         self._sleep: Sleep = sleep or self._closed.wait
         self._proxy = proxy = HttpProxy.of(settings.http_proxy)
         self.mount("https://", GuardedAdapter(proxy))
@@ -118,8 +127,11 @@ class VendorSession(requests.Session):
         return attempts(self._attempt, request, kwargs)
 
     def close(self) -> None:
-        """Close connections and end any waiting; later calls raise Retry (`session_closed`)."""
+        """Cut what is under way, close connections, end any waiting; later calls raise Retry (`session_closed`)."""
         self._closed.set()
+        for deadline in list(self._running):
+            deadline.cut()
+        self._handfuls.clear()
         for adapter in self.adapters.values():
             if isinstance(adapter, requests.adapters.HTTPAdapter):
                 pools = adapter.poolmanager.pools  # urllib3 leaves open what a fault's traceback still refers to
@@ -152,13 +164,7 @@ class VendorSession(requests.Session):
         self.before_attempt(request)
         self.requests += 1
         call = _name_of(request)
-        options = {**kwargs, "stream": True, "allow_redirects": False}
-        options["timeout"] = (self.limits.connect_seconds, self.limits.read_seconds)
-        try:
-            response = super().send(request, **options)
-            self._read_body(response, call)
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise self._connection_fault(error, call) from None
+        response = self._answer_in_time(request, kwargs, call)
         if response.status_code in _REDIRECTS:
             raise Broken(
                 "redirect_refused",
@@ -169,29 +175,67 @@ class VendorSession(requests.Session):
             raise self._transient(response, call)
         return response
 
-    def _read_body(self, response: requests.Response, call: str) -> None:
-        """Read the body into the response, stopping at the caps on bytes (decompressed) and on time."""
-        deadline = time.monotonic() + self.limits.total_seconds
-        chunks: list[bytes] = []
-        size = 0
+    def _answer_in_time(
+        self, request: requests.PreparedRequest, kwargs: dict[str, Any], call: str
+    ) -> requests.Response:
+        """The answer with its body, within the one deadline of the request. Raises by whose turn it is."""
+        deadline, handful = Deadline(self.limits.total_seconds), self._handful()
+        options = {**kwargs, "stream": True, "allow_redirects": False}
+        options["timeout"] = (self.limits.connect_seconds, self.limits.total_seconds)
+        self._running.add(deadline)
         try:
-            while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
-                chunks.append(chunk)
-                size += len(chunk)
-                if size > self.limits.max_body_bytes:
-                    raise Broken(
-                        "body_too_large",
-                        f"{self.vendor}'s answer to {call} is larger than {self.limits.max_body_bytes} bytes.",
-                        next_step="Ask for smaller pages.",
-                    )
-                if time.monotonic() > deadline:
-                    raise Transient("vendor_slow", f"{self.vendor}'s answer to {call} came too slowly.")
+            if self._closed.is_set():
+                raise self._closed_fault()
+            handful.begin(deadline)
+            with within(deadline):
+                response = super().send(request, **options)
+                self._read_body(response, call)
+            if deadline.is_cut:
+                raise ConnectionAbortedError  # to some answers our own cut looks like their end
+            handful.is_whole()
+            return response
+        except _FAULTS_OF_THE_WAY as error:
+            fault = self._fault_of(error, call, deadline, handful)
+        finally:
+            self._running.discard(deadline)
+            if handful.deadline is not None:
+                handful.drop()
+        raise fault  # out here it has no context: requests' own words hold the whole address
+
+    def _fault_of(self, error: Exception, call: str, deadline: Deadline, handful: Handful) -> SyncFault:
+        """What kept an answer from coming, or from coming whole."""
+        if self._closed.is_set():
+            return self._closed_fault()
+        if isinstance(error, GaveWay) or handful.gives_way:
+            what = (
+                f"{self.vendor}'s answer to {call} is so large that this worker had no room for it beside the others."
+            )
+            return Retry("worker_full", what, next_step="It is tried again later; smaller pages help.")
+        if isinstance(error, FramingTooLarge):
+            what = f"{self.vendor}'s answer to {call} has more headers, or more around its body, than any answer needs."
+            return Retry("answer_never_ends", what, next_step=f"{_LATER} If it stays, report it to the vendor.")
+        if isinstance(error, BodyTooLarge):
+            what = f"{self.vendor}'s answer to {call} is larger than {error}."
+            return Broken("body_too_large", what, next_step="Ask for smaller pages.")
+        if deadline.is_over:  # not tried again at once: one that was silent for so long would only be silent again
+            what = f"{self.vendor} had not answered {call} in full within {self.limits.total_seconds:.0f} seconds."
+            return Retry("vendor_slow", what, next_step=_LATER)
+        return self._connection_fault(error, call)
+
+    def _read_body(self, response: requests.Response, call: str) -> None:
+        """Read the body into the response, stopping at the cap on bytes (unpacked)."""
+        try:
+            body = read_body(response, self.limits.max_body_bytes, self._handful())
         except BaseException:
             response.close()
             raise
-        response._content = b"".join(chunks)  # what Response.content would do, without the caps
+        response._content = body  # what Response.content would do, without the caps
         response._content_consumed = True  # type: ignore[attr-defined]
         response.raw.release_conn()
+
+    def _handful(self) -> Handful:
+        """What this thread holds of answers."""
+        return self._handfuls.setdefault(threading.get_ident(), HAND.handful())
 
     def _transient(self, response: requests.Response, call: str) -> Retry | Defer:
         wish = self.wish_of(response)

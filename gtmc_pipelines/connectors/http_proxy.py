@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from urllib3.util.connection import create_connection
-
+from gtmc_pipelines.connectors.deadlines import create_connection
 from gtmc_pipelines.connectors.retry import Transient
 from gtmc_pipelines.model.errors import Broken
 from gtmc_pipelines.vault.secret import Secret

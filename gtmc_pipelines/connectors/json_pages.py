@@ -25,6 +25,7 @@ _Page = TypeVar("_Page")
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What decoding a record may raise."""
 
+_PIECE_BYTES = 1024 * 1024
 _SUSPECT = re.compile(rb"\\u(?:0000|[dD][89a-fA-F]|[fF][dD][dD][012])")
 _ESCAPE = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a whole pair: kept
@@ -39,7 +40,7 @@ _EXACT = msgspec.json.Encoder(decimal_format="number")
 def decode_page(body: bytes, decoder: msgspec.json.Decoder[_Page], vendor: str) -> _Page:
     """The page as `decoder`'s type. Raises Broken (`unparsable_page`), without any of its text."""
     with suppress(*UNREADABLE):  # the patient parser below has the last word
-        body.decode()  # msgspec doesn't look into the parts it keeps raw
+        _require_utf8(body)
         return decoder.decode(mended(body))
     try:
         return _patiently(body, decoder)
@@ -49,6 +50,17 @@ def decode_page(body: bytes, decoder: msgspec.json.Decoder[_Page], vendor: str) 
             f"{vendor} sent a page that is not the JSON its contract promises.",
             next_step="Sync again; if it stays, report the time of the sync.",
         ) from None
+
+
+def _require_utf8(body: bytes) -> None:
+    """Raise UnicodeDecodeError when it is none: msgspec doesn't look into the parts it keeps raw.
+
+    By pieces: the text of a large page would be as large again.
+    """
+    decoder, view = codecs.getincrementaldecoder("utf-8")(), memoryview(body)
+    for start in range(0, len(body), _PIECE_BYTES):
+        decoder.decode(view[start : start + _PIECE_BYTES])
+    decoder.decode(b"", final=True)
 
 
 def mended(data: bytes) -> bytes:

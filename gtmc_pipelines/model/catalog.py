@@ -8,6 +8,12 @@ from enum import StrEnum
 from gtmc_pipelines.model.connector_types import ConnectorType
 from gtmc_pipelines.model.entities import ENTITIES, Entity
 
+REQUEST_SECONDS = 120.0
+"""How long one request may take, from before the connect to the last byte."""
+
+REQUEST_SECONDS_OF = {ConnectorType.SALESFORCE: 180.0}
+"""Vendors whose contract needs more: Salesforce ends a query with QUERY_TIMEOUT after 120 seconds of its own."""
+
 
 class CursorKind(StrEnum):
     """How a stream finds what changed since the last sync."""

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from gtmc_pipelines.connectors.bound import bound
-from gtmc_pipelines.connectors.contract import ConnectorSettings, CredentialSource
+from gtmc_pipelines.connectors.contract import ConnectorSettings, CredentialSource, HttpLimits
 from gtmc_pipelines.connectors.registry import addresses_of
 from gtmc_pipelines.model.connector_types import ConnectorType
 from gtmc_pipelines.model.errors import Misuse
@@ -29,6 +29,7 @@ def compose(settings: Settings, row: ConnectorRow) -> ConnectorSettings:
         app=_app(settings, row.type),
         sandbox_hosts=settings.allowed_sandbox_hosts,
         ca_file=str(settings.ca_file) if settings.ca_file else None,
+        http=HttpLimits.of(row.type),
         http_proxy=Secret(settings.http_proxy.get_secret_value()) if settings.http_proxy else None,
     )
 

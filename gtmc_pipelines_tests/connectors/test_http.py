@@ -77,8 +77,7 @@ def test_an_unreachable_vendor_is_a_retry(vendor: ScriptedVendor) -> None:
     with VendorSession("Acme", settings, sleep=lambda seconds: None) as session, pytest.raises(Retry) as caught:
         session.get(f"http://{host}/path?email=kim@example.test")
     assert caught.value.code == "vendor_unreachable"
-    assert "kim" not in f"{caught.value} {caught.value.__cause__} {caught.value.__context__!r}"[:200]
-    assert caught.value.__suppress_context__
+    assert "kim" not in f"{caught.value} {caught.value.__cause__} {caught.value.__context__!r}"
 
 
 def test_a_redirect_is_never_followed(vendor: ScriptedVendor) -> None:
