@@ -22,6 +22,11 @@ class Conversation(Generic[_Http]):
         """Requests made, and the gauges the vendor reported."""
         return self.http.usage
 
+    @property
+    def progressed_at(self) -> float:
+        """The moment (time.monotonic) of the last `note_progress`."""
+        return self.http.progressed_at
+
     def close(self) -> None:
         """Close connections and end any waiting."""
         self.http.close()

@@ -25,6 +25,7 @@ class Deadline:
     def __init__(self, seconds: float) -> None:
         self.ends_at = time.monotonic() + seconds
         self._handles: list[socket.socket] = []
+        self.thread = threading.current_thread()
         self._is_cut = False
         self._lock = threading.Lock()
 
@@ -86,6 +87,10 @@ class _Watch:
         with self._changed:
             self._running.discard(deadline)
 
+    def of(self, thread: threading.Thread) -> list[Deadline]:
+        with self._changed:
+            return [each for each in self._running if each.thread is thread]
+
     def _work(self) -> None:
         while True:
             with self._changed:
@@ -113,6 +118,12 @@ def within(deadline: Deadline) -> Iterator[Deadline]:
         _of_thread.deadline = before
         _watch.remove(deadline)
         deadline.let_go()
+
+
+def cut_requests_of(thread: threading.Thread) -> None:
+    """End the requests a thread is in the middle of."""
+    for deadline in _watch.of(thread):
+        deadline.cut()
 
 
 def current() -> Deadline | None:

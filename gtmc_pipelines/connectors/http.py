@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import ssl
 import threading
+import time
+import weakref
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -23,7 +25,7 @@ from gtmc_pipelines.connectors.bodies import ACCEPTED, BodyTooLarge, BodyUnreada
 from gtmc_pipelines.connectors.bytes_in_hand import HAND, GaveWay, Handful
 from gtmc_pipelines.connectors.connections import FramingTooLarge
 from gtmc_pipelines.connectors.contract import ConnectorSettings, HttpLimits
-from gtmc_pipelines.connectors.deadlines import Deadline, within
+from gtmc_pipelines.connectors.deadlines import Deadline, cut_requests_of, within
 from gtmc_pipelines.connectors.host_guard import checked_url
 from gtmc_pipelines.connectors.http_proxy import HttpProxy
 from gtmc_pipelines.connectors.retry import Transient, backoff, is_transient_status, retry_after_seconds
@@ -50,6 +52,10 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+_open: weakref.WeakSet[VendorSession] = weakref.WeakSet()
+_opening = threading.Lock()
+
+
 class VendorSession(requests.Session):
     """A `requests.Session` for one vendor on behalf of one tenant.
 
@@ -68,7 +74,11 @@ class VendorSession(requests.Session):
         self.requests = 0
         self.clock = clock
         self._settings = settings
+        self.progressed_at = 0.0
         self._closed = threading.Event()
+        self._opened_by = threading.current_thread()
+        with _opening:
+            _open.add(self)
         self._running: set[Deadline] = set()
         self._handfuls: dict[int, Handful] = {}
         self.headers["Accept-Encoding"] = ACCEPTED
@@ -138,6 +148,10 @@ class VendorSession(requests.Session):
                 for key in pools.keys():  # noqa: SIM118 - it can't be iterated over otherwise
                     pools[key].close()
         super().close()
+
+    def note_progress(self) -> None:
+        """The vendor works on something for us and says so, though no page has come of it yet."""
+        self.progressed_at = time.monotonic()
 
     def pause(self, seconds: float) -> None:
         """Wait, unless the session is closed meanwhile: then Retry (`session_closed`)."""
@@ -261,6 +275,15 @@ class VendorSession(requests.Session):
             return Broken("bad_request", f"The request {call} could not be built.")
         what = "timed out" if "time" in type(error).__name__.lower() else "was cut or could not be made"
         return Transient("vendor_unreachable", f"The connection to {self.vendor} for {call} {what}.")
+
+
+def close_sessions_of(thread: threading.Thread) -> None:
+    """Close all sessions a thread has opened, and cut short whatever request it is in the middle of."""
+    with _opening:
+        opened = [session for session in _open if session._opened_by is thread]
+    for session in opened:
+        session.close()
+    cut_requests_of(thread)
 
 
 def _name_of(request: requests.PreparedRequest) -> str:

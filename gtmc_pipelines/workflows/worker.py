@@ -26,6 +26,7 @@ from gtmc_pipelines.vault.log_lines import set_up_logging
 from gtmc_pipelines.vault.redaction import Redactor
 from gtmc_pipelines.workflows.activities.registered import SyncActivities
 from gtmc_pipelines.workflows.activities.services import Services
+from gtmc_pipelines.workflows.admission import BEGUN_FOR_A_SLOT, FairSlots
 from gtmc_pipelines.workflows.composition import key_ring
 from gtmc_pipelines.workflows.connection import connect
 from gtmc_pipelines.workflows.connector_sync import ConnectorSyncWorkflow
@@ -33,6 +34,7 @@ from gtmc_pipelines.workflows.liveness import is_holding
 from gtmc_pipelines.workflows.pollers import until_polling
 from gtmc_pipelines.workflows.renormalize import RenormalizeWorkflow
 from gtmc_pipelines.workflows.scheduled_sync import ScheduledSyncWorkflow
+from gtmc_pipelines.workflows.slots import Slots
 from gtmc_pipelines.workflows.stuck import free_stuck
 
 _SWITCH_SECONDS = 0.0005  # the default 5 ms lets the reader hold the interpreter each time a write returns
@@ -68,15 +70,17 @@ def _share_memory_between_threads() -> None:
 
 
 def build_worker(client: Client, task_queue: str, services: Services, concurrency: int) -> Worker:
-    """A worker for `concurrency` syncs at once. Heartbeats go out at least three times per time limit."""
+    """A worker for `concurrency` syncs at once, fairly shared. Heartbeats go out at least three times a time limit."""
+    begun = BEGUN_FOR_A_SLOT * concurrency
     throttle = timedelta(seconds=min(5.0, services.settings.heartbeat_seconds / 3))
     return Worker(
         client,
         task_queue=task_queue,
         workflows=WORKFLOWS,
         activities=SyncActivities(services).all,
-        activity_executor=ThreadPoolExecutor(concurrency, thread_name_prefix="sync"),
-        max_concurrent_activities=concurrency,
+        activity_executor=ThreadPoolExecutor(begun, thread_name_prefix="sync"),
+        max_concurrent_activities=begun,
+        interceptors=[FairSlots(Slots(concurrency))],
         max_heartbeat_throttle_interval=throttle,
         default_heartbeat_throttle_interval=throttle,
         graceful_shutdown_timeout=_GRACE,

@@ -183,6 +183,7 @@ def _wait(session: SalesforceSession, object_name: str, job_id: str) -> None:
             return
         if state in {"Failed", "Aborted"}:
             raise BulkUnavailable
+        session.http.note_progress()
         session.http.pause(pause)
         pause = min(LONGEST_POLL_SECONDS, pause * 1.5)
     raise Retry("bulk_job_slow", "Salesforce has not finished the Bulk query job in two hours.")

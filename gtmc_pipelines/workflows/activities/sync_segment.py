@@ -43,8 +43,10 @@ from gtmc_pipelines.workflows.activities.slices import ReadBatch, SliceEnd
 from gtmc_pipelines.workflows.activities.sweeping import DeletionSweep, after_refusal
 from gtmc_pipelines.workflows.activities.usage import UsageMeter
 from gtmc_pipelines.workflows.inputs import Beat, SegmentResult, SyncPlan, SyncRequest
+from gtmc_pipelines.workflows.slots import TURN
 
-_HANDS_OVER = (WORKER_STOPPING, DOMAINS_CHANGED)
+_GIVES_WAY = "gives_way"
+_HANDS_OVER = (WORKER_STOPPING, DOMAINS_CHANGED, _GIVES_WAY)
 
 
 class Segment:
@@ -97,8 +99,10 @@ class Segment:
             stack.callback(self._close_session)
             stack.callback(self._close_writer)
             last = ""
-            for step in stack.enter_context(Ahead(self._steps(), self._beat)):
+            ahead = Ahead(self._steps(), self._beat, sign_of_life=self._progressed_at)
+            for step in stack.enter_context(ahead):
                 self._beat()
+                self._give_way()
                 if isinstance(step, SegmentEnd):
                     self._watches[last].close()
                     return False
@@ -114,6 +118,16 @@ class Segment:
                 self._close_stream(step)
                 self._usage.note()
         return True
+
+    def _progressed_at(self) -> float:
+        """When the vendor last said that it works on something for us, though no page has come of it yet."""
+        return float(getattr(self._session, "progressed_at", 0.0))
+
+    def _give_way(self) -> None:
+        """End this segment at what it has committed when its tenant has more than its share while others wait."""
+        turn = TURN.get()
+        if self._batches and turn is not None and turn.should_give_way:
+            raise Retry(_GIVES_WAY, "Other tenants wait; the sync goes on in its turn.")
 
     def _steps(self) -> Iterator[Step]:
         """Runs in the reading thread, vendor session and all: authenticating may wait longer than a heartbeat."""
