@@ -53,6 +53,7 @@ bench: setup ## CPU of the write path, memory, and a tick of a fleet of 2,000 te
 	@$(BIN)/python -m gtmc_pipelines_tests.bench
 	@$(BIN)/python -m gtmc_pipelines_tests.bench.meetings
 	@$(BIN)/python -m gtmc_pipelines_tests.bench.fleet
+	@$(BIN)/python -m gtmc_pipelines_tests.bench.hostile
 
 chaos: setup ## processes killed in the middle of syncs
 	@$(BIN)/pytest gtmc_pipelines_tests/chaos

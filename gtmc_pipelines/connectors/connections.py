@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import io
+import logging
 import socket
 from typing import Any
 
@@ -11,6 +12,8 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
 from gtmc_pipelines.connectors.deadlines import create_connection, current
+
+logging.getLogger("urllib3.connection").setLevel(logging.ERROR)  # its warnings hold whole addresses and headers
 
 MOST_FRAMING_BYTES = 1024 * 1024
 """What an answer may have besides its body: interim answers, headers, sizes of chunks, trailers."""

@@ -6,6 +6,7 @@ import gzip
 import itertools
 import socket
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -61,6 +62,7 @@ class HostileVendor:
     mode: str
     open: set[socket.socket] = field(default_factory=set)
     callers: int = 0
+    last_left: float = 0.0
 
     def __post_init__(self) -> None:
         self._stop = threading.Event()
@@ -126,6 +128,7 @@ class HostileVendor:
         caller.close()
         with self._changed:
             self.open.discard(caller)
+            self.last_left = time.monotonic()
             self._changed.notify_all()
 
 

@@ -144,7 +144,7 @@ def stage(make_stage: Any) -> Iterator[Stage]:
 
 
 @contextmanager
-def running_worker(settings: Settings, database: Database) -> Iterator[None]:
+def running_worker(settings: Settings, database: Database, concurrency: int = 4) -> Iterator[None]:
     """A worker in a thread of this process, polling before the block begins."""
     ready, stopped = threading.Event(), threading.Event()
     problem: list[Exception] = []
@@ -157,7 +157,7 @@ def running_worker(settings: Settings, database: Database) -> Iterator[None]:
             return asyncio.run_coroutine_threadsafe(is_holding(client, held), loop).result()
 
         services = Services(settings, database, key_ring(settings), ask)
-        async with build_worker(client, settings.task_queue, services, 4):
+        async with build_worker(client, settings.task_queue, services, concurrency):
             await until_polling(client, settings.task_queue, client.identity)
             ready.set()
             await asyncio.to_thread(stopped.wait)
