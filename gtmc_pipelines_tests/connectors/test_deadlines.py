@@ -58,7 +58,7 @@ def test_no_answer_is_all_framing(mode: str) -> None:
     assert took < 10.0
 
 
-def test_a_handshake_counts() -> None:
+def test_a_handshake_that_never_ends_counts() -> None:
     with hostile("silent") as vendor:
         fault, took = _fault(vendor, f"https://{vendor.host}/page", total_seconds=SECONDS)
     assert fault.code == "vendor_slow"
@@ -66,7 +66,7 @@ def test_a_handshake_counts() -> None:
 
 
 @pytest.mark.parametrize("mode", ["silent", "dripped status", "dripped headers"])
-def test_a_tunnel_counts(mode: str) -> None:
+def test_a_tunnel_that_never_opens_counts(mode: str) -> None:
     with hostile(mode) as proxy:
         settings = ConnectorSettings(
             *("acme", "c-1"),

@@ -13,7 +13,9 @@ from itertools import cycle
 
 from temporalio.exceptions import CancelledError
 
+from gtmc_pipelines.connectors.bound import note_for
 from gtmc_pipelines.model.connector_types import ConnectorStatus, ConnectorType
+from gtmc_pipelines.model.noted_addresses import NOTED
 from gtmc_pipelines.settings import Settings
 from gtmc_pipelines.storage.connector_states import set_status
 from gtmc_pipelines.storage.connectors import ConnectorRow, add_connector
@@ -78,7 +80,8 @@ class Noisy:
             self.database, tenant, ConnectorType.FATHOM, options={"base_url": f"http://{host}/external/v1"}
         )
         credentials = StoredCredentials(self.database, key_ring(self.settings), tenant, row.id)
-        credentials.save({"api_key": Secret("noisy-key-0123456789")})
+        note = note_for(tenant, row.id, [f"http://{host}/external/v1"])  # as connecting leaves it
+        credentials.save({"api_key": Secret("noisy-key-0123456789"), NOTED: note})
         with self.database.tenant(tenant) as handle:
             set_status(handle, tenant, row.id, ConnectorStatus.CONNECTED)
         return row
