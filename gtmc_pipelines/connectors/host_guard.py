@@ -17,6 +17,12 @@ from gtmc_pipelines.model.errors import Broken
 _NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+")
 _NUMERIC = re.compile(r"(0x[0-9a-f]*|[0-9]+)(\.(0x[0-9a-f]*|[0-9]+))*\.?")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")  # the only IPv6 space given out so far; all of NAT64 beside it
+_LEADS_INSIDE = tuple(
+    map(ipaddress.ip_network, ("2001::/32", "2002::/16", "2001:db8::/32", "3fff::/20", "5f00::/16", "2001:20::/28"))
+)
+"""Tunnels to IPv4 (Teredo, 6to4), documentation, SRv6, ORCHID: no vendor is there."""
+_ISATAP = frozenset({0x00005EFE, 0x02005EFE})  # the third quarter of an address that ends in an IPv4 one: RFC 5214
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve = Callable[[str, int], Iterable[str]]
@@ -56,7 +62,9 @@ def is_public(text: str) -> bool:
         address: IpAddress = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
         return False
-    return all(inner.is_global and not inner.is_multicast for inner in _unwrapped(address))
+    return _is_vendors_space(address) and all(
+        inner.is_global and not inner.is_multicast for inner in _unwrapped(address)
+    )
 
 
 def public_addresses(host: str, port: int, resolve: Resolve | None = None) -> list[str]:
@@ -108,12 +116,21 @@ def _check_numeric(host: str) -> None:
         raise refused(host, "it is not a public address")
 
 
+def _is_vendors_space(address: IpAddress) -> bool:
+    """Whether public servers may be there at all; what is wrapped in it is another question."""
+    if isinstance(address, ipaddress.IPv4Address) or address.ipv4_mapped is not None or address in _NAT64:
+        return True
+    return address in _GLOBAL_UNICAST and not any(address in network for network in _LEADS_INSIDE)
+
+
 def _unwrapped(address: IpAddress) -> list[IpAddress]:
     """The address and every IPv4 address hidden in it (mapped, 6to4, Teredo, NAT64, IPv4-compatible)."""
     if isinstance(address, ipaddress.IPv4Address):
         return [address]
     hidden = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
     if address in _NAT64 or int(address) >> 32 == 0:
+        hidden.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
+    if (int(address) >> 32) & 0xFFFFFFFF in _ISATAP:
         hidden.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
     inner: list[IpAddress] = [item for item in hidden if item is not None]
     if address.ipv4_mapped is not None or address in _NAT64:

@@ -1,7 +1,11 @@
 """No call leads to a private address, however it is written."""
 
+import ipaddress
+
 import pytest
 import requests
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gtmc_pipelines.connectors import host_guard
 from gtmc_pipelines.connectors.contract import ConnectorSettings
@@ -130,3 +134,49 @@ def test_a_plain_requests_session_can_not_smuggle_http_past_the_adapter() -> Non
         prepared = requests.Request("GET", "http://example.com/").prepare()
         with pytest.raises(Broken):
             adapter.send(prepared)
+
+
+_RANGES = """
+0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/29 192.0.2.0/24 192.168.0.0/16
+198.18.0.0/15 224.0.0.0/4 240.0.0.0/4
+"""
+_PRIVATE = [ipaddress.ip_network(text) for text in _RANGES.split()]
+_inside = st.sampled_from(_PRIVATE).flatmap(
+    lambda network: st.integers(int(network.network_address), int(network.broadcast_address))
+)
+_WRAPPINGS = {
+    "mapped": lambda v4, rest: (0xFFFF << 32) | v4,
+    "compatible": lambda v4, rest: v4,
+    "translated": lambda v4, rest: (0xFFFF << 48) | v4,
+    "NAT64": lambda v4, rest: (0x64FF9B << 96) | v4,
+    "local NAT64": lambda v4, rest: (0x64FF9B0001 << 80) | (rest << 32) | v4,
+    "6to4": lambda v4, rest: (0x2002 << 112) | (v4 << 80) | rest,
+    "Teredo server": lambda v4, rest: (0x20010000 << 96) | (v4 << 64) | rest,
+    "Teredo client": lambda v4, rest: (0x20010000 << 96) | (rest << 32) | (v4 ^ 0xFFFFFFFF),
+    "ISATAP": lambda v4, rest: (0x2A00 << 112) | (rest << 64) | (0x5EFE << 32) | v4,
+    "global ISATAP": lambda v4, rest: (0x2A00 << 112) | (rest << 64) | (0x02005EFE << 32) | v4,
+}
+
+
+@given(_inside, st.sampled_from(sorted(_WRAPPINGS)), st.integers(0, 2**48 - 1))
+def test_no_wrapping_of_a_private_address_is_public(v4: int, wrapping: str, rest: int) -> None:
+    address = ipaddress.IPv6Address(_WRAPPINGS[wrapping](v4, rest))
+    for text in (str(address), address.exploded, f"{address}%eth0", f"{address}%1"):
+        assert not is_public(text), text
+
+
+@given(
+    st.sampled_from(["fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8", "100::/64", "2001:db8::/32", "3fff::/20"]),
+    st.integers(0, 2**64 - 1),
+    st.sampled_from(["", "%eth0", "%25eth0"]),
+)
+def test_no_address_of_a_network_of_ones_own_is_public(network: str, rest: int, zone: str) -> None:
+    address = ipaddress.IPv6Address(int(ipaddress.ip_network(network).network_address) | rest)
+    assert not is_public(f"{address}{zone}")
+
+
+@pytest.mark.parametrize(
+    "address", ["2606:2800:220:1:248:1893:25c8:1946", "2a00:1450:4001:80b::200e", "64:ff9b::808:808"]
+)
+def test_a_vendors_address_of_version_six_is_public(address: str) -> None:
+    assert is_public(address)
