@@ -6,5 +6,6 @@ from gtmc_pipelines_tests.attack import addresses, foreign_pages, oauth_states, 
 from gtmc_pipelines_tests.attack.attempt import Kind
 
 KINDS: dict[str, Kind] = {
-    attack.KIND.name: attack.KIND for attack in (row_security, sealed_blobs, addresses, oauth_states, foreign_pages, shown_values)
+    attack.KIND.name: attack.KIND
+    for attack in (row_security, sealed_blobs, addresses, oauth_states, foreign_pages, shown_values)
 }
