@@ -28,7 +28,7 @@ PACKAGE = Path(gtmc_pipelines.__file__).parent
 GUIDE = PACKAGE / "cli" / "README.md"
 MAPPINGS = PACKAGE / "mapping" / "README.md"
 PAGES = [PACKAGE.parent / "README.md", *sorted(PACKAGE.rglob("README.md"))]
-ANSWERS = {"gtmc connectors apply": "y\n", "gtmc people erase": "northwind\n"}
+ANSWERS = {"gtmc connectors apply": "y\n", "gtmc connectors rebind": "y\n", "gtmc people erase": "northwind\n"}
 """What a person types where a command asks."""
 
 
