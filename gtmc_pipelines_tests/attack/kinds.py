@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from gtmc_pipelines_tests.attack import addresses, foreign_pages, oauth_states, row_security, sealed_blobs, shown_values
+from gtmc_pipelines_tests.attack import (
+    addresses,
+    borrowed_sessions,
+    directory_tokens,
+    file_references,
+    foreign_pages,
+    hostile_vendors,
+    oauth_states,
+    row_security,
+    sealed_blobs,
+    shown_values,
+)
 from gtmc_pipelines_tests.attack.attempt import Kind
 
-KINDS: dict[str, Kind] = {
-    attack.KIND.name: attack.KIND
-    for attack in (row_security, sealed_blobs, addresses, oauth_states, foreign_pages, shown_values)
-}
+_DATABASE = (row_security, borrowed_sessions, sealed_blobs)
+_DOORS = (addresses, hostile_vendors, oauth_states, directory_tokens, foreign_pages, file_references, shown_values)
+
+KINDS: dict[str, Kind] = {attack.KIND.name: attack.KIND for attack in (*_DATABASE, *_DOORS)}

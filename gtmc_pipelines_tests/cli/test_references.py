@@ -80,7 +80,7 @@ def test_below_the_folder_and_below_the_secrets(place: Place, where: str) -> Non
     [
         *("../private/a.key", "keys/../../private/a.key", "{private}/a.key", "to-file", "to-folder/a.key"),
         *(".gtmc/a.key", "to-home/a.key", "keys/../.gtmc/a.key", "{home}/a.key", "../files/.gtmc/a.key"),
-        *("hard", "pipe", "keys", ".", "round", "nothing", "", "a" * 5000, "../files-beside/a.key"),
+        *("hard", "pipe", "keys", ".", "round", "nothing", "", "a" * 5000, "../files-beside/a.key", "a\0.key"),
         *("/proc/self/environ", "/proc/self/root{private}/a.key", "/proc/self/cwd/a.key", "/dev/stdin", "/etc/passwd"),
         *("../secrets/../private/a.key", "~/a.key", "file://{private}/a.key", "inside/../../private/a.key"),
     ],

@@ -52,7 +52,7 @@ class Reach:
             wanted = root / place
             try:
                 found = wanted.resolve(strict=True)
-            except (OSError, RuntimeError):  # RuntimeError: links in a circle
+            except (OSError, RuntimeError, ValueError):  # RuntimeError: links in a circle; ValueError: a NUL
                 continue
             self._check(found, place)
             return _read(found, wanted, place)
