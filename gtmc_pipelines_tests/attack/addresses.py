@@ -56,6 +56,8 @@ def private_6(dice: Random) -> IPv6Address:
         0xFFFF << 32 | inner,  # mapped
         inner,  # compatible
         0x64_FF9B << 96 | inner,  # NAT64
+        0x64_FF9B_0001 << 80 | dice.getrandbits(48) << 32 | inner,  # NAT64 of one's own network
+        0x2606_4700 << 96 | 0x5EFE << 32 | inner,  # ISATAP, in a public range
         0x2002 << 112 | inner << 80 | noise,  # 6to4
         0x2001_0000 << 96 | (noise & 0xFFFFFFFF) << 64 | (noise >> 32) << 32 | inner ^ 0xFFFFFFFF,  # Teredo's client
         0x2001_0000 << 96 | inner << 64 | noise,  # Teredo's server
