@@ -119,7 +119,9 @@ class Settings(BaseSettings):
     retired_keys: SecretStr | None = _variable(
         "CONNECTOR_ENCRYPTION_KEYS_RETIRED", description="Former keys, comma-separated, only to open"
     )
-    token_format: Literal["v1", "v2"] = _variable("GTMC_TOKEN_FORMAT", "v2", description="v1 writes the legacy format")
+    token_format: Literal["v1", "v2", "v2-only"] = _variable(
+        "GTMC_TOKEN_FORMAT", "v2", description="v1 writes the legacy format, v2-only refuses to read it"
+    )
 
     salesforce_client_id: SecretStr | None = _variable("SALESFORCE_CLIENT_ID", description="Consumer key of the app")
     salesforce_client_secret: SecretStr | None = _variable("SALESFORCE_CLIENT_SECRET", description="Consumer secret")

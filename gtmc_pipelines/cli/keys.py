@@ -128,6 +128,10 @@ def _show(ring: KeyRing, census: Census, dry_run: bool) -> None:
             False,
         )
         _say("4 retire   no stored secret names another key: " + _retirement(ring), False)
+        if ring.writes.format == "v2" and ring.reads_v1:
+            _say(
+                "5 refuse   none is of the older format: set GTMC_TOKEN_FORMAT=v2-only to refuse it from now on", False
+            )
 
 
 def _retirement(ring: KeyRing) -> str:

@@ -3,7 +3,8 @@
 A sealed secret is `gtmc2.<key-id>.<base64url of nonce ‖ ciphertext ‖ tag>`, AES-256-GCM. Its key is
 derived for the tenant, and its associated data name tenant, connector and field: a blob moved
 anywhere else does not open. The platform's older format, base64(iv ‖ tag ‖ ciphertext) under the
-ring's key itself and bound to nothing, is read for ever and written on demand (design section 10).
+ring's key itself and bound to nothing, is read until a setting refuses it, and written on demand
+(design section 10).
 """
 
 from __future__ import annotations
@@ -75,18 +76,26 @@ class KeyRing:
     """One active key that seals, and retired ones that only open. Safe to share between threads.
 
     `write_format` v1 writes the platform's older format, for installations whose other app knows
-    only that. Nothing of this object prints a key.
+    only that; a ring that isn't `reads_v1` opens nothing of it. Nothing of this object prints a key.
     """
 
-    __slots__ = ("_active", "_keys", "_write_format")
+    __slots__ = ("_active", "_keys", "_write_format", "reads_v1")
 
-    def __init__(self, active: bytes, retired: Iterable[bytes] = (), write_format: TokenFormat = "v2") -> None:
+    def __init__(
+        self,
+        active: bytes,
+        retired: Iterable[bytes] = (),
+        write_format: TokenFormat = "v2",
+        *,
+        reads_v1: bool = True,
+    ) -> None:
         keys = (active, *retired)
         if any(len(key) != _KEY_BYTES for key in keys):
             raise _bad_key("A key must be 32 bytes.")
         self._active = key_id(active)
         self._keys = {key_id(key): key for key in reversed(keys)}
         self._write_format = write_format
+        self.reads_v1 = reads_v1
 
     @classmethod
     def from_hex(
@@ -94,6 +103,8 @@ class KeyRing:
         active_hex: str,
         retired_hexes: Iterable[str] = (),
         token_format: TokenFormat = "v2",  # noqa: S107 - the name of a format, no password
+        *,
+        reads_v1: bool = True,
     ) -> KeyRing:
         """A ring from keys as the settings hold them.
 
@@ -104,7 +115,8 @@ class KeyRing:
         for name, text in zip(names, [active_hex, *retired], strict=True):
             if not _HEX_KEY.fullmatch(text):
                 raise _bad_key(f"{name} must be exactly 64 hex characters (32 bytes).")
-        return cls(bytes.fromhex(active_hex), [bytes.fromhex(text) for text in retired], token_format)
+        keys = [bytes.fromhex(text) for text in retired]
+        return cls(bytes.fromhex(active_hex), keys, token_format, reads_v1=reads_v1)
 
     def __repr__(self) -> str:
         return f"KeyRing(active={self._active}, keys={len(self._keys)})"
@@ -133,8 +145,8 @@ class KeyRing:
     def open(self, sealed: str, context: SealContext) -> Secret:
         """The secret sealed for this place, in either format.
 
-        Raises Broken when its key is not on the ring (the id is named), or when it was altered,
-        cut, or sealed for another place (nothing else is said).
+        Raises Broken when its key is not on the ring (the id is named), when it is of the older format and
+        the ring refuses that, or when it was altered, cut, or sealed for another place (nothing else is said).
         """
         data = self._open_v2(sealed, context) if sealed.startswith(PREFIX + ".") else self._open_v1(sealed)
         try:
@@ -189,6 +201,13 @@ class KeyRing:
 
     def _open_v1(self, sealed: str) -> bytes:
         body = _decode_v1(sealed)
+        if not self.reads_v1:
+            raise Broken(
+                "legacy_format_refused",
+                "A stored secret is in the platform's older format, which GTMC_TOKEN_FORMAT=v2-only refuses.",
+                next_step="If you know who wrote it: set GTMC_TOKEN_FORMAT to v2, run `gtmc keys rotate`, then set "
+                "v2-only again. If you don't, connect the connector again.",
+            )
         for name in self.key_ids:
             data = _decrypt_v1(self._keys[name], body)
             if data is not None:

@@ -15,7 +15,7 @@ from gtmc_pipelines.model.errors import Misuse
 from gtmc_pipelines.settings import Settings
 from gtmc_pipelines.storage.connectors import ConnectorRow
 from gtmc_pipelines.storage.engine import Database
-from gtmc_pipelines.vault.keyring import KeyRing
+from gtmc_pipelines.vault.keyring import KeyRing, TokenFormat
 from gtmc_pipelines.vault.secret import Secret
 from gtmc_pipelines.workflows.activities.consent import consented_options
 
@@ -63,7 +63,12 @@ def key_ring(settings: Settings) -> KeyRing:
             next_step="Make one with `gtmc keys generate` and set it for every process that syncs.",
         )
     retired = settings.retired_keys.get_secret_value().split(",") if settings.retired_keys else ()
-    return KeyRing.from_hex(active.get_secret_value(), retired, settings.token_format)
+    written, reads_v1 = _FORMATS[settings.token_format]
+    return KeyRing.from_hex(active.get_secret_value(), retired, written, reads_v1=reads_v1)
+
+
+_FORMATS: dict[str, tuple[TokenFormat, bool]] = {"v1": ("v1", True), "v2": ("v2", True), "v2-only": ("v2", False)}
+"""What `GTMC_TOKEN_FORMAT` means: the format written, and whether the older one is read."""
 
 
 def _defaults(settings: Settings, connector: ConnectorType) -> dict[str, Any]:

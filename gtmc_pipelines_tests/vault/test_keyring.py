@@ -54,6 +54,15 @@ def test_a_blob_of_the_platforms_older_format_opens() -> None:
     assert RING.open(legacy("from the platform"), PLACE).reveal() == "from the platform"
 
 
+@given(st.text(st.characters(exclude_categories=["Cs"])), st.sampled_from([KEY, OLD_KEY]))
+def test_a_ring_can_refuse_the_older_format_by_any_of_its_keys(plaintext: str, key: bytes) -> None:
+    ring = KeyRing(KEY, [OLD_KEY], reads_v1=False)
+    with pytest.raises(Broken) as refused:
+        ring.open(legacy(plaintext, key), PLACE)
+    assert refused.value.code == "legacy_format_refused"
+    assert ring.open(KeyRing(key).seal(plaintext, PLACE), PLACE).reveal() == plaintext
+
+
 def test_what_we_write_in_the_older_format_the_platform_can_open() -> None:
     body = base64.b64decode(KeyRing(KEY, write_format="v1").seal("ours", PLACE))
     assert AESGCM(KEY).decrypt(body[:12], body[28:] + body[12:28], None) == b"ours"
