@@ -9,6 +9,7 @@ from gtmc_pipelines_tests.attack import (
     file_references,
     foreign_pages,
     hostile_vendors,
+    landed_records,
     oauth_states,
     row_security,
     sealed_blobs,
@@ -16,7 +17,7 @@ from gtmc_pipelines_tests.attack import (
 )
 from gtmc_pipelines_tests.attack.attempt import Kind
 
-_DATABASE = (row_security, borrowed_sessions, sealed_blobs)
+_DATABASE = (row_security, borrowed_sessions, sealed_blobs, landed_records)
 _DOORS = (addresses, hostile_vendors, oauth_states, directory_tokens, foreign_pages, file_references, shown_values)
 
 KINDS: dict[str, Kind] = {attack.KIND.name: attack.KIND for attack in (*_DATABASE, *_DOORS)}

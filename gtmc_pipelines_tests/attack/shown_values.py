@@ -25,7 +25,7 @@ from gtmc_pipelines.vault.log_lines import LineFormatter
 from gtmc_pipelines_tests.attack.attempt import Kind, Tried
 from gtmc_pipelines_tests.attack.stage import Stage
 
-_MARKUP = (
+MARKUP = (
     *("![p](http://evil.example/x.png)", "[click](javascript:alert(1))", "<img src=http://evil.example>", "<!-- -->"),
     *(
         "[/x]",
@@ -58,7 +58,7 @@ _MARKUP = (
         "`x`",
     ),
 )
-_CONTROLS = (
+CONTROLS = (
     *(
         "\x1b]0;title\x07",
         "\x1b]52;c;ZXZpbA==\x07",
@@ -91,9 +91,7 @@ class ValueAttack:
 
     def attempt(self, dice: Random) -> Tried:
         """One value, everywhere."""
-        value = "".join(
-            dice.choice((*_MARKUP, *_CONTROLS, "Acme ", "é", "漢", " ")) for _ in range(dice.randrange(1, 6))
-        )
+        value = "".join(dice.choice((*MARKUP, *CONTROLS, "Acme ", "é", "漢", " ")) for _ in range(dice.randrange(1, 6)))
         form = _form_of(value)
         found = [what for show in (_terminal, _dagster, _description, _log) for what in [show(value)] if what]
         return Tried(form, f"{'; '.join(found)}: {value!r}" if found else None)
@@ -104,7 +102,7 @@ class ValueAttack:
 
 
 def _form_of(value: str) -> str:
-    has_markup, has_control = any(part in value for part in _MARKUP), any(part in value for part in _CONTROLS)
+    has_markup, has_control = any(part in value for part in MARKUP), any(part in value for part in CONTROLS)
     return "both" if has_markup and has_control else "markup" if has_markup else "control" if has_control else "plain"
 
 

@@ -19,6 +19,7 @@ from gtmc_pipelines_tests.attack.kinds import KINDS
 from gtmc_pipelines_tests.attack.stage import Stage
 from gtmc_pipelines_tests.attack.tally import tried
 from gtmc_pipelines_tests.attack.victims import tables_of
+from gtmc_pipelines_tests.storage import write_scene
 
 pytestmark = pytest.mark.services
 
@@ -115,6 +116,13 @@ def _with_raw_faults(_stage: Stage) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _with_texts_cut(_stage: Stage) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(write_scene, "_text", lambda value: value and value[:9])
+        yield
+
+
 SABOTAGE = {
     "rows": (_without_policies, {"select", "update", "delete", "copy", "prepared", "cursor"}),
     "blobs": (_with_unbound_blobs, {"move", "swap halves"}),
@@ -125,6 +133,7 @@ SABOTAGE = {
     "references": (_with_references_anywhere, {"path", "variable"}),
     "tokens": (_with_unverified_tokens, {"flipped", "foreign key"}),
     "vendors": (_with_raw_faults, {"?"}),
+    "records": (_with_texts_cut, {"text", "key"}),
     "values": (_with_values_as_they_are, {"control", "markup", "both"}),
 }
 
