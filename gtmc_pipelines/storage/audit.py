@@ -6,8 +6,6 @@ whatever an INSERT says of them is not stored. Where a chain ends and how long i
 proof against them keeps length and head (`verify_chain` gives them) elsewhere.
 """
 
-# ruff: noqa: S608 - statements are put together from constants of this module, values are parameters
-
 from __future__ import annotations
 
 import uuid
@@ -38,7 +36,7 @@ SELECT a.id, a.hash, h.length, h.head, h.written_at,
   FROM (SELECT * FROM audit_heads WHERE tenant_id = %(tenant_id)s) h
   FULL JOIN (SELECT * FROM audit_log WHERE tenant_id = %(tenant_id)s) a ON a.tenant_id = h.tenant_id
  ORDER BY a.position
-"""
+"""  # noqa: S608 - constants only
 
 
 _TENANTS = "SELECT tenant_id FROM audit_heads ORDER BY tenant_id"

@@ -1,7 +1,5 @@
 """What `gtmc upgrade-data` has begun and done: one row per connector, step and version, with its counts."""
 
-# ruff: noqa: S608 - statements are put together from constants of this module, values are parameters
-
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -20,7 +18,7 @@ _COLUMNS = (
     " requested_by"
 )
 _KEY = "tenant_id = %(tenant)s AND connector_id = %(connector)s AND step = %(step)s AND version = %(version)s"
-_LIST = f"SELECT {_COLUMNS} FROM data_upgrades WHERE tenant_id = %(tenant)s ORDER BY started_at, step"
+_LIST = f"SELECT {_COLUMNS} FROM data_upgrades WHERE tenant_id = %(tenant)s ORDER BY started_at, step"  # noqa: S608 - constants only
 
 # The counts of before are those of the first start: what was done before a kill belongs to the step.
 _BEGIN = f"""
@@ -31,12 +29,12 @@ ON CONFLICT (tenant_id, connector_id, step, version) DO UPDATE
        requested_by = excluded.requested_by,
        counts_before = CASE WHEN u.outcome IS NULL THEN u.counts_before ELSE excluded.counts_before END
 RETURNING {_COLUMNS}
-"""
+"""  # noqa: S608 - constants only
 _FINISH = f"""
 UPDATE data_upgrades
    SET finished_at = now(), outcome = %(outcome)s, workflow_id = %(workflow)s, counts_after = %(counts)s
  WHERE {_KEY} RETURNING {_COLUMNS}
-"""
+"""  # noqa: S608 - constants only
 
 TableCounts = Mapping[str, Mapping[str, Any]]
 """Per table: `rows`, `live`, and `nulls` by column, of one tenant and source."""

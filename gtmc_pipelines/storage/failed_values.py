@@ -27,8 +27,8 @@ ON CONFLICT (tenant_id, connector_id, stream, external_id, table_name, column_na
        batch_id = excluded.batch_id, last_seen_at = now()
 """
 # What a batch has just listed bears its number.
-_SETTLE = f"DELETE FROM failed_values WHERE {_OURS} AND external_id = ANY (%(ids)s) AND batch_id <> %(batch)s"  # noqa: S608
-_FORGET = f"DELETE FROM failed_values WHERE {_OURS} AND external_id = ANY (%(ids)s)"  # noqa: S608
+_SETTLE = f"DELETE FROM failed_values WHERE {_OURS} AND external_id = ANY (%(ids)s) AND batch_id <> %(batch)s"  # noqa: S608 - constants only
+_FORGET = f"DELETE FROM failed_values WHERE {_OURS} AND external_id = ANY (%(ids)s)"  # noqa: S608 - constants only
 _UNMAPPED = f"""
 DELETE FROM failed_values WHERE {_OURS} AND table_name = %(table)s AND column_name <> ALL (%(columns)s)
 """  # noqa: S608 - put together from constants
@@ -88,7 +88,7 @@ class FailedValueSum:
 
 def has_any(handle: Handle, tenant_id: str, connector_id: str, stream: str) -> bool:
     """Whether anything of a stream is listed: else a batch without failed values has nothing to do here."""
-    statement = f"SELECT EXISTS (SELECT FROM failed_values WHERE {_OURS}) AS has_any"  # noqa: S608
+    statement = f"SELECT EXISTS (SELECT FROM failed_values WHERE {_OURS}) AS has_any"  # noqa: S608 - constants only
     found = row(handle, statement, _key(tenant_id, connector_id, stream))
     return bool(found and found["has_any"])
 

@@ -4,8 +4,6 @@ A connector without either uses its vendor's defaults. `connectors.field_mapping
 while the table of that name has no row of the connector, and never together with one.
 """
 
-# ruff: noqa: S608 - statements are put together from constants of this module, values are parameters
-
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +20,7 @@ from gtmc_pipelines.storage.engine import Database
 from gtmc_pipelines.storage.statements import Handle, Row, row, rows, run
 
 _KEY = "tenant_id = %(tenant_id)s AND connector_id = %(connector_id)s"
-_SELECT = f"SELECT entity_type, mappings, is_default, version, updated_at FROM field_mappings WHERE {_KEY}"
+_SELECT = f"SELECT entity_type, mappings, is_default, version, updated_at FROM field_mappings WHERE {_KEY}"  # noqa: S608 - constants only
 _SAVE = """
 INSERT INTO field_mappings AS m (tenant_id, connector_id, entity_type, mappings, is_default)
 VALUES (%(tenant_id)s, %(connector_id)s, %(entity)s, %(entries)s, false)
@@ -39,7 +37,7 @@ SELECT m.entity_type, m.mappings, m.is_default, m.version, m.updated_at,
 _LEGACY = f"""
 SELECT field_mappings AS document, EXISTS (SELECT FROM field_mappings WHERE {_KEY}) AS has_own
   FROM connectors WHERE tenant_id = %(tenant_id)s AND id = %(connector_id)s FOR NO KEY UPDATE
-"""
+"""  # noqa: S608 - constants only
 _NO_LEGACY = """
 UPDATE connectors SET field_mappings = NULL, version = version + 1, updated_at = now()
  WHERE tenant_id = %(tenant_id)s AND id = %(connector_id)s
@@ -123,7 +121,7 @@ def reset_mapping(
         _refuse_over_legacy(connection, values)
         before = row(connection, f"{_SELECT} AND entity_type = %(entity)s FOR UPDATE", values)
         if before is not None:
-            run(connection, f"DELETE FROM field_mappings WHERE {_KEY} AND entity_type = %(entity)s", values)
+            run(connection, f"DELETE FROM field_mappings WHERE {_KEY} AND entity_type = %(entity)s", values)  # noqa: S608 - constants only
             audit.record(
                 connection,
                 tenant_id,

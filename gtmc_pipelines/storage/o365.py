@@ -1,7 +1,5 @@
 """Office 365 consent: the data-processing agreement and the domains a tenant allows."""
 
-# ruff: noqa: S608 - statements are put together from constants of this module, values are parameters
-
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
@@ -69,7 +67,7 @@ class O365Config:
 
 def get_config(handle: Handle, tenant_id: str) -> O365Config:
     """The tenant's consent, read in the caller's transaction; an empty one when nothing was ever set."""
-    found = row(handle, f"SELECT {_COLUMNS} FROM o365_config WHERE tenant_id = %(tenant_id)s", {"tenant_id": tenant_id})
+    found = row(handle, f"SELECT {_COLUMNS} FROM o365_config WHERE tenant_id = %(tenant_id)s", {"tenant_id": tenant_id})  # noqa: S608 - constants only
     if found is None:
         return O365Config()
     return O365Config(**found | {"allowed_domains": tuple(found["allowed_domains"])})

@@ -31,7 +31,7 @@ INSERT INTO planned_records (tenant_id, connector_id, stream, external_id, due_a
 SELECT %(tenant)s, %(connector)s, %(stream)s, n.* FROM unnest(%(ids)s::text[], %(moments)s::timestamptz[]) n
 ON CONFLICT (tenant_id, connector_id, stream, external_id) DO UPDATE SET due_at = excluded.due_at
 """
-_FORGET = f"DELETE FROM planned_records WHERE {_OURS} AND external_id = ANY (%(ids)s)"  # noqa: S608
+_FORGET = f"DELETE FROM planned_records WHERE {_OURS} AND external_id = ANY (%(ids)s)"  # noqa: S608 - constants only
 _STREAMS = """
 SELECT DISTINCT stream FROM planned_records
  WHERE tenant_id = %(tenant)s AND connector_id = %(connector)s AND due_at <= %(now)s
@@ -65,7 +65,7 @@ def is_planned(mapper: RowMapper, texts: Sequence[str | None], horizon: str) -> 
 
 def has_any(handle: Handle, tenant_id: str, connector_id: str, stream: str) -> bool:
     """Whether any record of a stream is planned."""
-    statement = f"SELECT EXISTS (SELECT FROM planned_records WHERE {_OURS}) AS has_any"  # noqa: S608
+    statement = f"SELECT EXISTS (SELECT FROM planned_records WHERE {_OURS}) AS has_any"  # noqa: S608 - constants only
     found = row(handle, statement, _key(tenant_id, connector_id, stream))
     return bool(found and found["has_any"])
 

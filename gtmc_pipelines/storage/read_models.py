@@ -1,7 +1,5 @@
 """What schedules and sensors ask about all tenants at once; operational columns only."""
 
-# ruff: noqa: S608 - statements are put together from constants of this module, values are parameters
-
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -31,7 +29,7 @@ SELECT c.tenant_id, c.id AS connector_id, c.type, c.status, c.schedule_cron, c.s
  WHERE (%(type)s::text IS NULL OR c.type = %(type)s) AND {_ELIGIBLE}
    AND (last.deferred_until IS NULL OR last.deferred_until <= %(now)s)
  ORDER BY c.last_sync_at NULLS FIRST, c.tenant_id
-"""
+"""  # noqa: S608 - constants only
 # A tenant is a Dagster partition while its connector is authenticated, running or failed.
 _CONNECTED = """
 SELECT c.type, c.tenant_id FROM connectors c

@@ -1,7 +1,5 @@
 """By which full reads a stream may be swept: one for each slice that was read to its end, and who is gone."""
 
-# ruff: noqa: S608 - statements are put together from constants of this module, values are parameters
-
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -119,37 +117,37 @@ _COMPLETE = f"""
 SELECT slice, full_generation, full_since FROM stream_cursors
 WHERE {_OF_STREAM} AND full_generation IS NOT NULL
   AND (sweep_refused_in IS NULL OR sweep_refused_in = %(sync_log)s)
-"""
+"""  # noqa: S608 - constants only
 
 _HOLDS = "SELECT FROM {raw} WHERE tenant_id = %(tenant)s AND NOT deleted AND slice = ANY(%(slices)s) LIMIT 1"
 
 _ABSENT = f"""
 SELECT slice, absent_since < now() - %(grace)s AS is_over FROM stream_cursors
 WHERE {_OF_STREAM} AND absent_since IS NOT NULL ORDER BY slice
-"""
+"""  # noqa: S608 - constants only
 
 _NOTE = f"""
 UPDATE stream_cursors SET absent_since = CASE WHEN slice = ANY(%(listed)s) THEN NULL ELSE now() END
 WHERE {_OF_STREAM} AND (slice = ANY(%(listed)s)) = (absent_since IS NOT NULL)
-"""
+"""  # noqa: S608 - constants only
 
-_STILL_THERE = f"UPDATE stream_cursors SET absent_since = now() WHERE {_OF_STREAM} AND slice = %(slice)s"
+_STILL_THERE = f"UPDATE stream_cursors SET absent_since = now() WHERE {_OF_STREAM} AND slice = %(slice)s"  # noqa: S608 - constants only
 
 _REFUSE = f"""
 UPDATE stream_cursors SET sweep_refused_in = %(sync_log)s WHERE {_OF_STREAM} AND full_generation IS NOT NULL
-"""
+"""  # noqa: S608 - constants only
 
 _CLOSE = f"""
 UPDATE stream_cursors SET full_generation = NULL, full_since = NULL, sweep_refused_in = NULL
 WHERE {_OF_STREAM} AND slice = ANY(%(slices)s)
-"""
+"""  # noqa: S608 - constants only
 
 # A slice that is gone needs no position any more; should it come back, it is read in full.
-_LEAVE = f"DELETE FROM stream_cursors WHERE {_OF_STREAM} AND slice = ANY(%(gone)s)"
+_LEAVE = f"DELETE FROM stream_cursors WHERE {_OF_STREAM} AND slice = ANY(%(gone)s)"  # noqa: S608 - constants only
 
 _FORGET = f"""
 DELETE FROM sweep_marks WHERE {_OF_STREAM} AND generation <= %(newest)s
   AND generation < coalesce((SELECT min(coalesce(full_generation, generation)) FROM stream_cursors
        WHERE {_OF_STREAM} AND (full_generation IS NOT NULL OR cursor IS NOT NULL AND generation > 0)),
       9223372036854775807)
-"""
+"""  # noqa: S608 - constants only

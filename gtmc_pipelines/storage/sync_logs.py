@@ -1,7 +1,5 @@
 """Sync logs: opened by a sync's first activity, counted up by every batch, closed by its last."""
 
-# ruff: noqa: S608 - statements are put together from constants of this module, values are parameters
-
 from __future__ import annotations
 
 import uuid
@@ -45,7 +43,7 @@ UPDATE sync_logs
                '{FAILED_VALUES}', nullif(coalesce((stream_counts -> %(stream)s ->> '{FAILED_VALUES}')::bigint, 0)
                                          + %({FAILED_VALUES})s, 0))))
  WHERE tenant_id = %(tenant_id)s AND id = %(id)s
-"""
+"""  # noqa: S608 - constants only
 
 _CLOSE = """
 UPDATE sync_logs
