@@ -3,6 +3,8 @@
 -- No login but those named so can connect to any database of the server.
 \set ON_ERROR_STOP on
 \set QUIET on
+-- The database may be the login's own: it chooses the search path there, and what stands in its schemas.
+SET search_path = pg_catalog, pg_temp;
 
 SELECT NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'login') AS is_new \gset
 \if :is_new

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
+import psycopg.sql
 import pytest
 
 from gtmc_pipelines.model.errors import Misuse
@@ -138,7 +139,23 @@ def test_a_server_of_an_earlier_version_gives_dagsters_database_to_a_login_of_it
     assert former.read_text() in kept, "a password in use stays"
     assert [file.stat().st_mode & 0o777 for file in home.glob("postgres*.pass")] == [0o600] * 3
     assert owner_file.stat().st_uid == (home / "postgres").stat().st_uid
+    _lays_traps_for_the_superuser(server)
+    server.ensure_database("dagster", DAGSTER_LOGIN, owns=True)
     _owns_all_of_its_database_and_nothing_else(server)
+
+
+def _lays_traps_for_the_superuser(server: EmbeddedPostgres) -> None:
+    """Code of the login's own where a script of the superuser's, in the login's database, looks for the server's."""
+    with psycopg.connect(server.dagster_url().replace("+psycopg2", ""), autocommit=True) as dagster:
+        dagster.execute("CREATE SCHEMA trap")
+        dagster.execute(
+            "CREATE FUNCTION trap.sprung(anyelement) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN"
+            " IF current_user = 'postgres' THEN GRANT pg_execute_server_program TO dagster; END IF; RETURN true; END $$"
+        )
+        for name in ("pg_roles", "pg_class", "pg_type", "pg_proc"):
+            view = psycopg.sql.SQL("CREATE VIEW trap.{0} AS SELECT * FROM pg_catalog.{0} WHERE trap.sprung(true)")
+            dagster.execute(view.format(psycopg.sql.Identifier(name)))
+        dagster.execute("ALTER DATABASE dagster SET search_path = trap, pg_catalog, public")
 
 
 def _owns_all_of_its_database_and_nothing_else(server: EmbeddedPostgres) -> None:
@@ -157,6 +174,8 @@ def _owns_all_of_its_database_and_nothing_else(server: EmbeddedPostgres) -> None
             " WHERE rolname IN ('dagster', 'gtmc')"
         ).fetchall()
         assert rights == [(False,), (False,)]
+        member = dagster.execute("SELECT pg_has_role('dagster', 'pg_execute_server_program', 'MEMBER')").fetchone()
+        assert member == (False,), "programs run as the superuser's account"
     places = {url.replace("/dagster?", f"/{name}?") for url in (own,) for name in ("gtmc", "postgres", "template1")}
     login = server.login_url("dagster").replace("+psycopg", "")
     for url in (*places, login):
