@@ -9,6 +9,7 @@ import dagster as dg
 from pydantic import Field
 
 from gtmc_pipelines.defs.names import SYNC_TYPE_TAG
+from gtmc_pipelines.defs.run_config import UNSAID
 from gtmc_pipelines.model.errors import Misuse
 from gtmc_pipelines.model.phases import SyncMode, Trigger
 
@@ -24,6 +25,7 @@ class SyncType(Enum):
 class SyncConfig(dg.Config):
     """Config of every connector's op. Nothing is required, so Materialize needs no typing."""
 
+    model_config = UNSAID
     sync_type: SyncType = Field(
         default=SyncType.auto,
         description="auto: a backfill is full, everything else incremental. Set full or incremental to decide.",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from pydantic import Field
 
+from gtmc_pipelines.defs.run_config import UNSAID
 from gtmc_pipelines.model.connector_types import ConnectorType
 from gtmc_pipelines.settings import Settings, load_settings
 
@@ -36,6 +37,7 @@ class Platform:
 class GtmcResource(dg.ConfigurableResource[None]):
     """GTM Clarity's platform. Addresses and keys come from the environment, never from run config."""
 
+    model_config = UNSAID
     database_connections: int = Field(default=8, ge=1, description="Connections a process keeps to PostgreSQL.")
 
     def settings(self) -> Settings:

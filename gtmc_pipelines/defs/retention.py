@@ -11,6 +11,7 @@ from pydantic import Field
 
 from gtmc_pipelines.defs.jobs import full_sync_job, sync_job
 from gtmc_pipelines.defs.recording import streams_of_assets
+from gtmc_pipelines.defs.run_config import UNSAID
 from gtmc_pipelines.defs.showing import Log
 from gtmc_pipelines.model.connector_types import ConnectorType
 
@@ -23,6 +24,7 @@ _BATCH = 10_000
 class RetentionConfig(dg.Config):
     """How long events are kept, in days."""
 
+    model_config = UNSAID
     operational_days: int = Field(
         default=14,
         ge=1,

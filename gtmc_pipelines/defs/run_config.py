@@ -9,11 +9,14 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import dagster as dg
+from pydantic import ConfigDict
 
 from gtmc_pipelines.model.errors import Misuse
 from gtmc_pipelines.model.secret_variables import PREFIX, is_for_secrets
 
 RunConfig = Mapping[str, Any]
+UNSAID = ConfigDict(hide_input_in_errors=True)
+"""Of every model that run config fills: pydantic is asked before we are, and would say the variable's value."""
 
 
 def config_of_op(context: dg.AssetExecutionContext, op: str) -> Any:

@@ -9,7 +9,7 @@ import pytest
 
 from gtmc_pipelines.definitions import defs
 from gtmc_pipelines.defs.names import op_name
-from gtmc_pipelines.defs.resources import FathomResource, vendor_resource
+from gtmc_pipelines.defs.resources import CustomerioResource, FathomResource, vendor_resource
 from gtmc_pipelines.defs.run_config import refuse_bare_address, refuse_foreign_variables
 from gtmc_pipelines.defs.vendor_resource import VendorResource
 from gtmc_pipelines.model.connector_types import ConnectorType
@@ -52,6 +52,21 @@ def test_a_run_takes_what_is_brought_and_no_variable_of_the_process(monkeypatch:
     assert ran(FathomResource(), {"base_url": THEIRS, "api_key": {"env": "GTMC_SECRET_OF_MINE"}}) == "made"
     in_code = FathomResource(base_url=THEIRS, api_key=dg.EnvVar("CONNECTOR_ENCRYPTION_KEY"))  # code may
     assert ran(in_code, {}) == "made"
+
+
+def _kinds_of(made: type[Any]) -> set[type[Any]]:
+    return {made, *(below for kind in made.__subclasses__() for below in _kinds_of(kind))}
+
+
+def test_no_value_of_a_variable_is_said_by_a_field_that_refuses_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONNECTOR_ENCRYPTION_KEY", CANARY)
+    said = ran(CustomerioResource(), {"region": {"env": "CONNECTOR_ENCRYPTION_KEY"}})
+    assert "validation error" in said
+    assert CANARY not in said
+    ours = {made for made in _kinds_of(dg.Config) if made.__module__.startswith("gtmc_pipelines.")}
+    ours = {made for made in ours if "[" not in made.__name__}  # Dagster's generic base, bound in our module
+    assert len(ours) > len(ConnectorType)
+    assert not [made for made in ours if not made.model_config.get("hide_input_in_errors")]
 
 
 @pytest.mark.parametrize(("kind", "name"), FIELDS)
