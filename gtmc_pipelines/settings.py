@@ -164,6 +164,12 @@ class Settings(BaseSettings):
     o365_graph_url: str = _variable(
         "O365_GRAPH_URL", "https://graph.microsoft.com/v1.0", description="Microsoft Graph with its version"
     )
+    o365_consent_role: str = _variable(
+        "O365_CONSENT_ROLE",
+        "",
+        pattern=r"^([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})?$",
+        description="Template id of one more directory role whose holders may connect",
+    )
 
     http_proxy: SecretStr | None = _variable(
         "GTMC_HTTP_PROXY",

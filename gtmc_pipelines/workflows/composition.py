@@ -101,7 +101,11 @@ def _app(settings: Settings, connector: ConnectorType) -> dict[str, Secret]:
             "client_id": settings.salesforce_client_id,
             "client_secret": settings.salesforce_client_secret,
         },
-        ConnectorType.O365: {"client_id": settings.o365_client_id, "client_secret": settings.o365_client_secret},
+        ConnectorType.O365: {
+            "client_id": settings.o365_client_id,
+            "client_secret": settings.o365_client_secret,
+            "consent_role": SecretStr(settings.o365_consent_role),
+        },
     }
     given = apps.get(connector, {})
     return {name: Secret(value.get_secret_value()) for name, value in given.items() if value is not None}

@@ -31,6 +31,7 @@ pytestmark = pytest.mark.services
 REDIRECT = "http://localhost:1718/callback"
 PKCE = Pkce.fresh()
 CALLERS = 50
+EVERY_MEMBERS = "b79fbf4d-3ef9-4689-8143-76b194e85509"
 
 
 def _callback(target: str) -> Callback:
@@ -56,9 +57,9 @@ def _settings(directory: Directory, **options: Any) -> ConnectorSettings:
     return directory.settings(login_url=directory.vendor["http"], **options)
 
 
-def _signed_in(directory: Directory, hint: str, **options: Any) -> Grant:
+def _signed_in(directory: Directory, hint: str, settings: ConnectorSettings | None = None) -> Grant:
     """Both halves of signing in."""
-    settings = _settings(directory, **options)
+    settings = settings or _settings(directory)
     callback = _callback(_target_of(O365Login().authorize_url(settings, REDIRECT, "S", PKCE, hint)))
     assert callback.state == "S"
     return O365Login().exchange(settings, callback, REDIRECT, PKCE, hint)
@@ -95,9 +96,18 @@ def test_being_in_the_directory_proves_nothing(directory: Directory, who: str) -
 
 def test_a_role_the_operator_names_may_connect_too(directory: Directory) -> None:
     directory.break_("signs_in", user="member")
-    role = "b79fbf4d-3ef9-4689-8143-76b194e85509"
-    assert _signed_in(directory, "acme", consent_role=role).account == directory.org["directory_id"]
-    assert "consent_role" in {option.name for option in OPTIONS}
+    told = _settings(directory)
+    told = replace(told, app={**told.app, "consent_role": Secret(EVERY_MEMBERS)})
+    assert _signed_in(directory, "acme", told).account == directory.org["directory_id"]
+
+
+def test_a_tenant_names_no_role(directory: Directory) -> None:
+    """Else a member of another customer's directory would name the role that every member holds."""
+    directory.break_("signs_in", user="member")
+    assert not [option.name for option in OPTIONS if "role" in option.name]
+    with pytest.raises(Reauthorize) as raised:
+        _signed_in(directory, "acme", _settings(directory, consent_role=EVERY_MEMBERS))
+    assert raised.value.code == "not_an_administrator"
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """Where the Microsoft clouds are, our app's registration there, and the directory a connector is bound to.
 
 What composition gives (`ConnectorSettings`):
-  app      `client_id`, `client_secret`: our app registration (O365_CLIENT_ID, O365_CLIENT_SECRET)
+  app      `client_id`, `client_secret`: our app registration (O365_CLIENT_ID, O365_CLIENT_SECRET);
+           `consent_role`: the operator's word on who else may connect (O365_CONSENT_ROLE), never a tenant's
   options  those of `connector.OPTIONS`, and what connecting sets: `organization_id` (the directory)
   secrets  `directory_id`: the directory whose administrator consented
 """

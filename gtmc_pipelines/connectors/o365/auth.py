@@ -51,7 +51,7 @@ class O365Login:
         authority = sign_in.authority_of(login_hint)
         if is_directory_id(authority) and authority.lower() != signer.directory:
             raise _another_directory()
-        require_administrator(signer, str(settings.options.get("consent_role") or ""))
+        require_administrator(signer, settings.app.get("consent_role", Secret("")).reveal())
         domain = authority.lower() if "." in authority else signer.domain
         return Grant(
             {"directory_id": Secret(signer.directory)},

@@ -24,11 +24,8 @@ _Answer = TypeVar("_Answer")
 
 _FOLDERS = matching(r"[A-Za-z0-9_=-]{1,200}(,[A-Za-z0-9_=-]{1,200}){0,9}", "up to ten folder names or ids, with commas")
 
-_ROLE = matching(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "a role's template id, as Microsoft Entra lists it")
-
 OPTIONS = (
     Option("login_url", "Login host of the cloud (login.microsoftonline.com, .us, …)", https_url),
-    Option("consent_role", "Template id of one more directory role whose holders may connect", _ROLE),
     Option("graph_url", "Graph with its version (https://graph.microsoft.com/v1.0)", https_url),
     Option("folders", "Mail folders to read: inbox,sentitems", _FOLDERS),
     Option("lookback_days", "How far back the first read of a mailbox goes", whole_number(1, 365)),
