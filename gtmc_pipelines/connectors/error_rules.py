@@ -16,6 +16,7 @@ TENANT = "<tenant>"
 """Stands in a next step for the tenant whose command it names."""
 
 LATER = "It is tried again later."
+_MOST_BYTES = 1024 * 1024
 QUOTA_PAUSE = timedelta(hours=1)
 """Daily quotas have no header that says when they are free again; one request an hour finds out."""
 
@@ -52,10 +53,12 @@ def for_tenant(next_step: str, tenant: str) -> str:
 
 
 def parsed(body: bytes) -> Any:
-    """An error's body as JSON, None when it is none. Never to be shown."""
+    """An error's body as JSON, None when it is none, or larger than an error ever is. Never to be shown."""
+    if len(body) > _MOST_BYTES:
+        return None
     try:
         return json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

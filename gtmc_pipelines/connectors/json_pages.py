@@ -11,6 +11,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
+import threading
 from contextlib import suppress
 from decimal import Decimal, InvalidOperation
 from typing import TypeVar
@@ -25,6 +26,11 @@ _Page = TypeVar("_Page")
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What decoding a record may raise."""
 
+MOST_VALUES = 2_000_000
+"""Values an answer may hold. A value takes up to 200 bytes of memory, be it two bytes of the body; the fullest honest
+page there is, 2,000 records of Salesforce with 800 fields each, has 1.6 million.
+"""
+
 _PIECE_BYTES = 1024 * 1024
 _SUSPECT = re.compile(rb"\\u(?:0000|[dD][89a-fA-F]|[fF][dD][dD][012])")
 _ESCAPE = re.compile(
@@ -35,21 +41,33 @@ _ESCAPE = re.compile(
 )
 _LEVELS_OF_A_PAGE = 10  # around its records
 _EXACT = msgspec.json.Encoder(decimal_format="number")
+_one_at_a_time = threading.Lock()  # what the patient parser takes of the memory, and of the interpreter
 
 
 def decode_page(body: bytes, decoder: msgspec.json.Decoder[_Page], vendor: str) -> _Page:
     """The page as `decoder`'s type. Raises Broken (`unparsable_page`), without any of its text."""
+    if has_too_many_values(body):
+        raise _unparsable(vendor)
     with suppress(*UNREADABLE):  # the patient parser below has the last word
         _require_utf8(body)
         return decoder.decode(mended(body))
     try:
         return _patiently(body, decoder)
     except (ValueError, TypeError, ArithmeticError, RecursionError, msgspec.MsgspecError):
-        raise Broken(
-            "unparsable_page",
-            f"{vendor} sent a page that is not the JSON its contract promises.",
-            next_step="Sync again; if it stays, report the time of the sync.",
-        ) from None
+        raise _unparsable(vendor) from None
+
+
+def has_too_many_values(body: bytes) -> bool:
+    """Whether JSON would take many times its size once it is read: 250 MB of empty lists become 16 GB."""
+    return len(body) > MOST_VALUES and sum(body.count(each) for each in b",[{") > MOST_VALUES
+
+
+def _unparsable(vendor: str) -> Broken:
+    return Broken(
+        "unparsable_page",
+        f"{vendor} sent a page that is not the JSON its contract promises.",
+        next_step="Sync again; if it stays, report the time of the sync.",
+    )
 
 
 def _require_utf8(body: bytes) -> None:
@@ -75,8 +93,10 @@ def _patiently(body: bytes, decoder: msgspec.json.Decoder[_Page]) -> _Page:
     data = shallow(_marked(body), MOST_DEPTH + _LEVELS_OF_A_PAGE)
     with suppress(*UNREADABLE):
         return decoder.decode(data)
-    lenient = json.loads(data, parse_float=_exact, parse_int=_exact, parse_constant=_no_number, strict=False)
-    return decoder.decode(_EXACT.encode(_storable(lenient)))
+    with _one_at_a_time:
+        lenient = json.loads(data, parse_float=_exact, parse_int=_exact, parse_constant=_no_number, strict=False)
+        data = _EXACT.encode(_storable(lenient))
+    return decoder.decode(data)
 
 
 def _marked(body: bytes) -> bytes:

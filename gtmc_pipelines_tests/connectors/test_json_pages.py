@@ -1,13 +1,14 @@
 """A page is taken apart without touching digits, and mended only where PostgreSQL would refuse it."""
 
 import json
+import tracemalloc
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gtmc_pipelines.connectors.json_pages import decode_page, mended
+from gtmc_pipelines.connectors.json_pages import MOST_VALUES, decode_page, mended
 from gtmc_pipelines.model.errors import Broken
 from gtmc_pipelines.model.unreadable import fault_of, shallow
 
@@ -47,6 +48,25 @@ def test_what_is_no_page_is_one_sentence_without_its_text(body: bytes) -> None:
     assert caught.value.code == "unparsable_page"
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize("unit", [b"[]", b"{}", b"1", b'{"a":1}'])
+@pytest.mark.parametrize("first", [b"1", b"NaN", b'"\xff"'])
+def test_a_page_of_far_too_many_values_is_not_taken_apart(first: bytes, unit: bytes) -> None:
+    body = b'{"records":[' + first + (b"," + unit) * MOST_VALUES + b"]}"
+    tracemalloc.start()
+    try:
+        with pytest.raises(Broken) as caught:
+            decode_page(body, _DECODER, "Acme")
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+    assert caught.value.code == "unparsable_page"
+
+
+def test_the_fullest_honest_page_is_taken_apart() -> None:
+    record = b'{"Id":"a"' + b',"f":null' * 799 + b"}"
+    assert len(_records(b'{"records":[' + b",".join([record] * 2_000) + b"]}")) == 2_000
 
 
 _NEIGHBOURS = (b'{"id":"before"}', b'{"id":"after","n":0.10}')

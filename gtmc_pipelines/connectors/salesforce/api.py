@@ -22,6 +22,7 @@ from gtmc_pipelines.connectors.contract import ConnectorSettings, Credentials, C
 from gtmc_pipelines.connectors.conversation import Conversation
 from gtmc_pipelines.connectors.error_rules import outside_contract
 from gtmc_pipelines.connectors.http import Clock, Sleep, VendorSession, utc_now
+from gtmc_pipelines.connectors.json_pages import has_too_many_values
 from gtmc_pipelines.connectors.retry import is_maintenance_page
 from gtmc_pipelines.connectors.salesforce import auth
 from gtmc_pipelines.connectors.salesforce.composite import MOST_URI_BYTES, composite_of, unfold
@@ -324,6 +325,8 @@ def _batch_size(page_records: int) -> dict[str, str]:
 
 
 def _object(body: bytes) -> dict[str, Any]:
+    if has_too_many_values(body):
+        raise outside_contract(VENDOR, "answer")
     try:
         parsed = json.loads(body)
     except (ValueError, RecursionError):
