@@ -17,6 +17,10 @@ from gtmc_pipelines.stack.process import ChildProcess, ChildSpec
 
 SEARCH_ATTRIBUTES = ("tenantId", "connectorType", "syncType", "syncPhase", "dagsterRunId")
 _START_SECONDS = 30.0
+_NO_HTTP_API = 'frontend.httpAllowedHosts=["nobody.invalid"]'
+"""The development server opens an HTTP API at a port of its own choice that takes any page's form: under a name that
+no address has, nobody is answered there. We use gRPC, and so does the UI, which asks its pages for a token.
+"""
 
 
 class EmbeddedTemporal:
@@ -105,6 +109,7 @@ class EmbeddedTemporal:
         }
         command: list[str | Path] = [_program(), "server", "start-dev", "--ui-disable-news-fetch"]
         command += [str(part) for option in options.items() for part in option]
+        command += ["--dynamic-config-value", _NO_HTTP_API]
         command += [part for name in SEARCH_ATTRIBUTES for part in ("--search-attribute", f"{name}=Keyword")]
         return command
 
