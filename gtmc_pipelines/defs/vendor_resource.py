@@ -25,7 +25,8 @@ class VendorResource(GtmcResource):
 
     A tenant's secrets are opened from the vault when a session is made. Settings and secrets given
     here apply to sessions and clients made here; syncs run on the worker, with the worker's settings.
-    Stored secrets go only where they were proven: an address given here needs secrets given here.
+    Stored secrets go only where they were proven: an address given here needs secrets given here. Secrets given
+    without an address go to the vendor, or where this installation says, whatever the tenant's connector says.
     """
 
     connector: ClassVar[ConnectorType]
@@ -85,7 +86,7 @@ class VendorResource(GtmcResource):
                 source = _Given(given)
             else:
                 source = StoredCredentials(database, key_ring(settings), tenant, row.id, actor="dagster")
-            if not self.brings_credentials():
+            if not (named and self.brings_credentials()):  # else they would go where the tenant's connector says
                 source, composed = bound_to(settings, row, composed, source)
             session = connector_of(self.connector).authenticate(source, composed)
             try:

@@ -13,7 +13,9 @@ from gtmc_pipelines.defs.resources import CustomerioResource, FathomResource, ve
 from gtmc_pipelines.defs.run_config import refuse_bare_address, refuse_foreign_variables
 from gtmc_pipelines.defs.vendor_resource import VendorResource
 from gtmc_pipelines.model.connector_types import ConnectorType
-from gtmc_pipelines.model.errors import Misuse
+from gtmc_pipelines.model.errors import Misuse, Reauthorize
+from gtmc_pipelines.storage.connectors import add_connector
+from gtmc_pipelines.storage.engine import Database
 
 THEIRS = "https://theirs.example"
 FIELDS = [(kind, name) for kind in ConnectorType for name in type(vendor_resource(kind)).address_fields]
@@ -52,6 +54,19 @@ def test_a_run_takes_what_is_brought_and_no_variable_of_the_process(monkeypatch:
     assert ran(FathomResource(), {"base_url": THEIRS, "api_key": {"env": "GTMC_SECRET_OF_MINE"}}) == "made"
     in_code = FathomResource(base_url=THEIRS, api_key=dg.EnvVar("CONNECTOR_ENCRYPTION_KEY"))  # code may
     assert ran(in_code, {}) == "made"
+
+
+@pytest.mark.services
+def test_a_key_set_in_code_goes_to_no_address_that_a_tenant_chose(
+    database: Database, tenant: str, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GTMC_DATABASE_URL", postgres_url)
+    add_connector(database, tenant, "fathom", options={"base_url": THEIRS})
+    with pytest.raises(Reauthorize) as refused, FathomResource(api_key="ours").session(tenant):
+        pass
+    assert refused.value.code == "address_changed"
+    with FathomResource(api_key="ours", base_url=THEIRS).session(tenant) as session:  # our own word
+        assert session
 
 
 def _kinds_of(made: type[Any]) -> set[type[Any]]:
