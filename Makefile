@@ -15,7 +15,7 @@ export REMOVE_OUTSIDE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check lint test demo up bench chaos attack nightly clean
+.PHONY: help setup check lint test demo up bench chaos attack nightly lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -28,8 +28,8 @@ $(STAMP): requirements.lock pyproject.toml
 	@echo "Installing into $(VENV) (once, about a minute)…"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
 	  { echo "Python's venv module is missing; install it (on Debian: python3-venv) and try again." >&2; exit 1; }
-	@$(BIN)/python -m pip install -q --no-deps -r requirements.lock 2>$(VENV)/install.log || { cat $(VENV)/install.log >&2; exit 1; }
-	@$(BIN)/python -m pip install -q --no-deps -e . 2>>$(VENV)/install.log || { cat $(VENV)/install.log >&2; exit 1; }
+	@$(BIN)/python -m pip install -q --no-deps --require-hashes -r requirements.lock 2>$(VENV)/install.log || { cat $(VENV)/install.log >&2; exit 1; }
+	@$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e . 2>>$(VENV)/install.log || { cat $(VENV)/install.log >&2; exit 1; }
 	@touch $@
 
 check: lint ## format, lint, types, house rules
@@ -63,6 +63,15 @@ attack: setup ## every boundary attacked at random, tens of thousands of times; 
 
 nightly: setup ## what is too long for each change: all attacks, and an earlier version's workflows and rows taken over
 	@$(BIN)/pytest -m nightly
+
+# The tool that asks the index for the hashes has an environment of its own: it is no part of what runs.
+lock: setup ## requirements.lock made again, with hashes, from what the virtual environment has installed
+	@$(PYTHON) -m venv $(VENV)/lock && $(VENV)/lock/bin/pip install -q pip-tools==7.6.2
+	@$(BIN)/pip freeze --all --exclude pip --exclude-editable >$(VENV)/lock/requirements.in
+	@$(VENV)/lock/bin/pip-compile -q --generate-hashes --allow-unsafe --strip-extras --no-annotate --no-header \
+	  --no-emit-options --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+	  -o $(VENV)/lock/requirements.txt $(VENV)/lock/requirements.in
+	@{ head -1 requirements.lock; cat $(VENV)/lock/requirements.txt; } >$(VENV)/lock/new && mv $(VENV)/lock/new requirements.lock
 
 clean: ## remove the stack's data, the virtual environment and caches
 	@test ! -x $(BIN)/python || $(BIN)/python -c "$$REMOVE_OUTSIDE" "$(HOME_FOLDER)" 2>/dev/null || true

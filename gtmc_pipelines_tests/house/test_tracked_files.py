@@ -66,3 +66,11 @@ def test_no_file_is_large_enough_to_be_data(path: Path) -> None:
 def test_no_file_of_the_environment_or_the_stack_is_tracked() -> None:
     private = [shown(path) for path in FILES if path.name in (".env", "stack.json") or ".gtmc" in path.parts]
     assert private == []
+
+
+def test_every_locked_package_is_pinned_with_the_hashes_of_its_files() -> None:
+    lock = (rules.ROOT / "requirements.lock").read_text(encoding="utf-8").replace("\\\n", "")
+    packages = [line for line in lock.splitlines() if line and not line.startswith("#")]
+    assert packages
+    assert [line.split()[0] for line in packages if "==" not in line.split()[0] or "--hash=sha256:" not in line] == []
+    assert "--require-hashes" in (rules.ROOT / "Makefile").read_text(encoding="utf-8")
