@@ -12,10 +12,12 @@ from typer.testing import CliRunner
 
 from gtmc_pipelines.cli.actor import acting_for
 from gtmc_pipelines.cli.main import app
+from gtmc_pipelines.connectors.bound import note_for
 from gtmc_pipelines.connectors.salesforce.defaults import DEFAULT_MAPPINGS
 from gtmc_pipelines.model.connector_types import ConnectorStatus
 from gtmc_pipelines.model.entities import ENTITIES, Entity
 from gtmc_pipelines.model.errors import Misuse
+from gtmc_pipelines.model.noted_addresses import NOTED
 from gtmc_pipelines.settings import load_settings
 from gtmc_pipelines.storage import audit, stream_fields
 from gtmc_pipelines.storage.connector_states import set_options, set_status
@@ -190,7 +192,11 @@ def described(mapped: MappingScene, sandbox: dict[str, Any], monkeypatch: pytest
     monkeypatch.setenv("GTMC_CA_FILE", org.ca_file)
     settings, database, row = load_settings(), mapped.database, mapped.row
     StoredCredentials(database, key_ring(settings), mapped.tenant, row.id).save(
-        {"access_token": Secret(org.access_token), "refresh_token": Secret("unused")}
+        {
+            "access_token": Secret(org.access_token),
+            "refresh_token": Secret("unused"),
+            NOTED: note_for(mapped.tenant, row.id, [org.base, settings.salesforce_login_url]),
+        }
     )
     set_options(database, mapped.tenant, row.id, {"instance_url": org.base}, actor="test")
     with database.tenant(mapped.tenant) as handle:

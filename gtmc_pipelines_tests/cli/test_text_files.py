@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gtmc_pipelines.cli.declared.desired import Reference
+from gtmc_pipelines.cli.declared.references import Reach, Reference
 from gtmc_pipelines.cli.key_input import read_keys
 from gtmc_pipelines.cli.mappings_file import read_mapping
 from gtmc_pipelines.cli.text_files import decoded, read_text
@@ -33,7 +33,7 @@ def test_a_key_is_read_from_a_file_written_on_windows(tmp_path: Path, encoding: 
     login = login_of(ConnectorType.FATHOM)
     (secret,) = read_keys(login, file).values()  # type: ignore[arg-type]
     assert secret.reveal() == "key-of-fathom"
-    named = Reference("file", str(file), 1, 1).resolve()
+    named = Reference("file", file.name, 1, 1, Reach(tmp_path, tmp_path / "home")).resolve()
     assert named is not None
     assert named.reveal() == "key-of-fathom"
 

@@ -80,10 +80,11 @@ ASSETS = "{ assetNodes { assetKey { path } } }"
 
 @dataclass
 class Site:
-    """A stack with Dagster whose definitions are in `module`."""
+    """A stack with Dagster whose definitions are in `module`; `others` ran before it."""
 
     stack: Stack
     module: Path
+    others: set[psutil.Process]
 
     @property
     def port(self) -> int:
@@ -130,10 +131,14 @@ class Site:
         """Whether definitions can be loaded now: for a moment the UI shows those of a code server that is gone."""
         return self.reload() == "RepositoryLocation"
 
+    def started(self) -> set[psutil.Process]:
+        """What the stack has started, and what that has; not the suite's own services."""
+        return set(psutil.Process().children(recursive=True)) - self.others
+
     def processes(self, *words: str) -> list[psutil.Process]:
         """Our processes whose command line has all of these words."""
         found = []
-        for one in psutil.Process().children(recursive=True):
+        for one in self.started():
             with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
                 if set(words) <= set(one.cmdline()):
                     found.append(one)
@@ -171,7 +176,7 @@ def site() -> Iterator[Site]:
         before = set(psutil.Process().children(recursive=True))
         with Stack(load_settings(), options) as stack:
             stack.start()
-            yield Site(stack, module)
+            yield Site(stack, module, before)
             port = int(stack.addresses["Dagster UI"].rsplit(":", 1)[1])
         assert set(psutil.Process().children(recursive=True)) == before
         assert not answers(port)
@@ -284,7 +289,7 @@ def test_no_process_was_given_the_superusers_password_or_its_place(site: Site) -
     home = site.module.parent
     password = (home / "postgres.pass").read_text().rsplit(":", 1)[1].strip()
     server = int((home / "postgres" / "postmaster.pid").read_text().splitlines()[0])
-    services = [each for each in psutil.Process().children(recursive=True) if each.ppid() != server]
+    services = [each for each in site.started() if each.ppid() != server]
     told = [(home / name).read_text() for name in ("stack.json", "stack-secrets.json")]
     for each in services:
         with suppress(psutil.NoSuchProcess):
