@@ -18,7 +18,9 @@ from typing import Any
 
 import pytest
 
+from gtmc_pipelines.connectors.bound import note_for
 from gtmc_pipelines.model.connector_types import ConnectorStatus, ConnectorType
+from gtmc_pipelines.model.noted_addresses import NOTED
 from gtmc_pipelines.model.phases import Outcome, SyncMode, Trigger
 from gtmc_pipelines.settings import Settings, child_environment
 from gtmc_pipelines.stack.process import ChildProcess, ChildSpec
@@ -149,7 +151,8 @@ def _settings(machine: Machine, org: dict[str, Any]) -> Settings:
 def _connected(settings: Settings, database: Database, tenant: str, org: dict[str, Any]) -> ConnectorRow:
     connector = add_connector(database, tenant, "salesforce", options={"instance_url": org["url"]})
     credentials = StoredCredentials(database, key_ring(settings), tenant, connector.id)
-    credentials.save({"access_token": Secret(org["access_token"])})
+    note = note_for(tenant, connector.id, [org["url"], settings.salesforce_login_url])  # as connecting leaves it
+    credentials.save({"access_token": Secret(org["access_token"]), NOTED: note})
     with database.tenant(tenant) as handle:
         set_status(handle, tenant, connector.id, ConnectorStatus.CONNECTED)
     return connector
